@@ -1,0 +1,97 @@
+//! The sidecar: serves the stored snapshots of one cluster over HTTP.
+//!
+//! Source of the interface: coreos/etcd-operator, pkg/backup/backup_service.go and doc/user/download_backup.md at
+//! v0.6.1. What the original lacked is added without changing what its clients send and read: lengths,
+//! entity tags, ranges, histories, and an aborted connection instead of a short 200.
+
+mod access;
+mod answer;
+mod backup;
+mod choose;
+mod listen;
+mod metrics;
+mod query;
+mod range;
+mod ready;
+mod router;
+mod status;
+mod store;
+#[cfg(test)]
+mod tests;
+mod transfer;
+
+use std::future::Future;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use self::access::Link;
+use self::listen::Bounded;
+use self::router::Server;
+use self::store::{Mounted, Store};
+use crate::commands::agent::ServeArgs;
+use crate::error::Result;
+
+/// Kubernetes kills a pod 30 s after SIGTERM by default; running downloads get most of that.
+const DRAIN: Duration = Duration::from_secs(25);
+
+/// Serves the store of `args` until SIGTERM or Ctrl-C, then lets running downloads finish for 25 s.
+///
+/// # Errors
+/// Those of [`agent::store::open`](crate::agent::store::open); [`ErrorKind::General`](crate::error::ErrorKind::General)
+/// when the address cannot be listened on.
+pub async fn run(args: &ServeArgs, namespace: &str) -> Result<()> {
+    let store = Mounted::open(&args.store, namespace).await?;
+    let listeners = listen::bind(args.listen).await?;
+    let server = Arc::new(Server::new(store, namespace, &args.store.cluster, args.anonymous));
+    tracing::info!(address = %args.listen, cluster = args.store.cluster, namespace, "serving snapshots");
+    serve(server, listeners, stop_signal()).await;
+    Ok(())
+}
+
+/// Serves on `listeners` until `stop` resolves.
+async fn serve<S: Store>(server: Arc<Server<S>>, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) {
+    let app = router::router(Arc::clone(&server));
+    let (stopping, stopped) = watch::channel(());
+    let mut serving = JoinSet::new();
+    for listener in listeners {
+        let app = app.clone().into_make_service_with_connect_info::<Link>();
+        let mut stopped = stopped.clone();
+        // the sender is dropped to stop, so an error is the signal
+        let signal = async move { while stopped.changed().await.is_ok() {} };
+        let serve = axum::serve(Bounded::new(listener), app).with_graceful_shutdown(signal);
+        serving.spawn(serve.into_future());
+    }
+    let mut watching = JoinSet::new();
+    watching.spawn(ready::watch(server));
+    stop.await;
+    drop(stopping);
+    let drained = async { while serving.join_next().await.is_some() {} };
+    if tokio::time::timeout(DRAIN, drained).await.is_err() {
+        tracing::warn!("stopping with downloads unfinished");
+    }
+}
+
+/// Resolves on SIGTERM or Ctrl-C.
+async fn stop_signal() {
+    let interrupt = tokio::signal::ctrl_c();
+    #[cfg(unix)]
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = terminate.recv() => {}
+                _ = interrupt => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "cannot listen for SIGTERM");
+            // without a handler the default action of SIGTERM still ends the process
+            let _ = interrupt.await;
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = interrupt.await;
+}

@@ -1,0 +1,128 @@
+//! `GET|HEAD /v1/backup`: the newest snapshot, or the one that is asked for.
+
+use std::ops::RangeInclusive;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::extract::{Request, State};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER};
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
+use axum::response::{IntoResponse, Response};
+
+use super::answer::{Refusal, describe, tag};
+use super::choose::choose;
+use super::query;
+use super::range::{Portion, portion, precondition_holds};
+use super::router::Server;
+use super::store::Store;
+use super::transfer::Transfer;
+use crate::error::{Error, ErrorKind};
+use crate::source::StoredSnapshot;
+
+/// Longest wait until the store begins to send.
+const OPENING: Duration = Duration::from_secs(25);
+
+/// Answers a request; every refusal is plain text.
+pub(super) async fn answer<S: Store>(State(server): State<Arc<Server<S>>>, request: Request) -> Response {
+    let (parts, _) = request.into_parts();
+    let snapshot = match find(&server, &parts.uri).await {
+        Ok(snapshot) => snapshot,
+        Err(refusal) => return refusal.into_response(),
+    };
+    let tag = tag(&snapshot);
+    if !precondition_holds(&parts.headers, tag.as_deref()) {
+        return Refusal::new(StatusCode::PRECONDITION_FAILED, "the backup is another one now").into_response();
+    }
+    if parts.method == Method::HEAD {
+        return with(StatusCode::OK, headers(&snapshot, &Portion::Whole), Body::empty());
+    }
+    match portion(&parts.headers, tag.as_deref(), snapshot.size) {
+        Portion::Unsatisfiable => beyond(&snapshot),
+        portion => send(&server, &snapshot, portion).await,
+    }
+}
+
+async fn find<S: Store>(server: &Server<S>, uri: &Uri) -> Result<StoredSnapshot, Refusal> {
+    let asked = query::parse(uri)?;
+    let listing = server.list().await.map_err(|error| unlisted(&error))?;
+    choose(&listing.snapshots, &asked).cloned()
+}
+
+/// The store could not be listed. A missing bucket is the server's trouble and not the client's 404.
+pub(super) fn unlisted(error: &Error) -> Refusal {
+    match error.kind() {
+        ErrorKind::NotFound => Refusal::new(StatusCode::BAD_GATEWAY, error.message()),
+        _ => Refusal::of_store(error),
+    }
+}
+
+async fn send<S: Store>(server: &Server<S>, snapshot: &StoredSnapshot, portion: Portion) -> Response {
+    let Ok(slot) = Arc::clone(&server.transfers).try_acquire_owned() else { return busy() };
+    let (status, range) = match &portion {
+        Portion::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range.clone())),
+        _ => (StatusCode::OK, None),
+    };
+    let opened = match tokio::time::timeout(OPENING, server.store.open(snapshot, range)).await {
+        Ok(opened) => opened,
+        Err(_) => Err(Error::timed_out(format!("the store did not begin to send within {OPENING:?}"))),
+    };
+    let body = match opened {
+        Ok(body) => body,
+        Err(error) => {
+            tracing::warn!(error = error.message(), snapshot = %snapshot.name, "a snapshot cannot be opened");
+            return Refusal::of_store(&error).into_response();
+        }
+    };
+    let left = length(snapshot, &portion);
+    let transfer = Transfer { body, left, metrics: Arc::clone(&server.metrics), slot };
+    with(status, headers(snapshot, &portion), Body::from_stream(transfer.into_stream()))
+}
+
+fn busy() -> Response {
+    let mut response = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, "too many downloads at a time").into_response();
+    response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("10"));
+    response
+}
+
+fn beyond(snapshot: &StoredSnapshot) -> Response {
+    let size = snapshot.size.unwrap_or_default();
+    let text = format!("the range is beyond the backup's {size} bytes");
+    let mut response = Refusal::new(StatusCode::RANGE_NOT_SATISFIABLE, text).into_response();
+    if let Ok(value) = HeaderValue::try_from(format!("bytes */{size}")) {
+        response.headers_mut().insert(CONTENT_RANGE, value);
+    }
+    response
+}
+
+/// Bytes of the body, where the size of the snapshot is known.
+fn length(snapshot: &StoredSnapshot, portion: &Portion) -> Option<u64> {
+    match portion {
+        Portion::Part(range) => Some(range_length(range)),
+        _ => snapshot.size,
+    }
+}
+
+fn range_length(range: &RangeInclusive<u64>) -> u64 {
+    range.end() - range.start() + 1
+}
+
+fn headers(snapshot: &StoredSnapshot, portion: &Portion) -> HeaderMap {
+    let mut headers = describe(snapshot);
+    if let Some(length) = length(snapshot, portion) {
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
+    }
+    if let (Portion::Part(range), Some(size)) = (portion, snapshot.size)
+        && let Ok(value) = HeaderValue::try_from(format!("bytes {}-{}/{size}", range.start(), range.end()))
+    {
+        headers.insert(CONTENT_RANGE, value);
+    }
+    headers
+}
+
+fn with(status: StatusCode, headers: HeaderMap, body: Body) -> Response {
+    let mut response = Response::new(body);
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}

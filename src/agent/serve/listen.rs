@@ -1,0 +1,193 @@
+//! The sockets: where to listen, how many connections, and how long a silent one is kept.
+
+use std::future::Future;
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::serve::Listener;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, Sleep};
+
+use crate::error::{Error, Result};
+
+/// Connections that one listener holds open; a connection costs some ten kilobytes.
+const CONNECTIONS: usize = 512;
+
+/// A connection on which nothing moves for so long is dropped: longer than every wait for the store.
+const SILENCE: Duration = Duration::from_secs(120);
+
+/// Listens on `wanted`, and on both loopback addresses at the same port.
+///
+/// # Errors
+/// [`ErrorKind::General`](crate::error::ErrorKind::General); a missing IPv6 loopback is none.
+pub(super) async fn bind(wanted: SocketAddr) -> Result<Vec<TcpListener>> {
+    let refused =
+        |address: SocketAddr, error: &io::Error| Error::general(format!("cannot listen on {address}: {error}"));
+    let first = TcpListener::bind(wanted).await.map_err(|error| refused(wanted, &error))?;
+    let bound = first.local_addr().map_err(|error| refused(wanted, &error))?;
+    let mut listeners = vec![first];
+    for address in loopbacks(bound) {
+        match TcpListener::bind(address).await {
+            Ok(listener) => listeners.push(listener),
+            // [::] takes IPv4 too unless the kernel is told otherwise
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && bound.ip() == Ipv6Addr::UNSPECIFIED => {}
+            Err(error) if address.is_ipv6() => tracing::info!(%address, %error, "not listening"),
+            Err(error) => return Err(refused(address, &error)),
+        }
+    }
+    Ok(listeners)
+}
+
+/// The loopback addresses that a socket on `bound` does not take.
+fn loopbacks(bound: SocketAddr) -> Vec<SocketAddr> {
+    let both: [IpAddr; 2] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
+    let taken = |ip: IpAddr| bound.ip() == ip || bound.ip().is_unspecified() && bound.is_ipv4() == ip.is_ipv4();
+    both.into_iter().filter(|ip| !taken(*ip)).map(|ip| SocketAddr::new(ip, bound.port())).collect()
+}
+
+/// A listener with a bound on its connections.
+pub(super) struct Bounded {
+    listener: TcpListener,
+    slots: Arc<Semaphore>,
+}
+
+impl Bounded {
+    pub(super) fn new(listener: TcpListener) -> Self {
+        Self { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)) }
+    }
+}
+
+impl Listener for Bounded {
+    type Io = Patient;
+    type Addr = SocketAddr;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        // only a closed semaphore refuses, and this one is never closed
+        let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
+        let (stream, peer) = Listener::accept(&mut self.listener).await;
+        (Patient::new(stream, slot), peer)
+    }
+
+    fn local_addr(&self) -> io::Result<Self::Addr> {
+        self.listener.local_addr()
+    }
+}
+
+/// A connection that fails when neither direction moves for [`SILENCE`].
+pub(super) struct Patient {
+    stream: TcpStream,
+    moved: Instant,
+    alarm: Pin<Box<Sleep>>,
+    _slot: Option<OwnedSemaphorePermit>,
+}
+
+impl Patient {
+    fn new(stream: TcpStream, slot: Option<OwnedSemaphorePermit>) -> Self {
+        Self { stream, moved: Instant::now(), alarm: Box::pin(tokio::time::sleep(SILENCE)), _slot: slot }
+    }
+
+    /// Our end's address.
+    pub(super) fn local_addr(&self) -> io::Result<SocketAddr> {
+        self.stream.local_addr()
+    }
+
+    /// Passes `step` on, and turns a wait that lasted too long into an error.
+    fn watch<T>(&mut self, step: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        if step.is_ready() {
+            self.moved = Instant::now();
+            return step;
+        }
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            // set again only when it rings: cheaper than at every read and write
+            let due = self.moved + SILENCE;
+            if due <= Instant::now() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
+            self.alarm.as_mut().reset(due);
+        }
+    }
+}
+
+impl AsyncRead for Patient {
+    fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let step = Pin::new(&mut self.stream).poll_read(cx, buf);
+        self.watch(step, cx)
+    }
+}
+
+impl AsyncWrite for Patient {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let step = Pin::new(&mut self.stream).poll_write(cx, buf);
+        self.watch(step, cx)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let step = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
+        self.watch(step, cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    #[test]
+    fn loopback_is_added_where_the_address_does_not_take_it() {
+        let added = |text: &str| {
+            let found: Vec<String> = loopbacks(text.parse().unwrap()).iter().map(ToString::to_string).collect();
+            found.join(" ")
+        };
+        assert_eq!(added("0.0.0.0:19999"), "[::1]:19999");
+        assert_eq!(added("127.0.0.1:19999"), "[::1]:19999");
+        assert_eq!(added("[::]:19999"), "127.0.0.1:19999");
+        assert_eq!(added("10.0.0.7:1"), "127.0.0.1:1 [::1]:1");
+        assert_eq!(added("[fd00::7]:1"), "127.0.0.1:1 [::1]:1");
+    }
+
+    #[tokio::test]
+    async fn loopback_answers_whatever_is_listened_on() {
+        for address in ["0.0.0.0:0", "[::]:0", "127.0.0.2:0"] {
+            // a machine without IPv6 cannot try the second
+            let Ok(listeners) = bind(address.parse().unwrap()).await else { continue };
+            let port = listeners[0].local_addr().unwrap().port();
+            TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
+        }
+    }
+
+    #[tokio::test]
+    async fn a_silent_connection_fails_in_the_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut patient = Patient::new(stream, None);
+        // as if the silence had lasted
+        patient.moved = Instant::now() - SILENCE;
+        patient.alarm.as_mut().reset(Instant::now());
+        assert_eq!(patient.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+}

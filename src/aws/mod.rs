@@ -1,0 +1,10 @@
+//! AWS: profile files and Secret layouts to SDK configuration, and the S3 calls that snapshots need.
+
+mod error;
+pub mod files;
+pub mod profile;
+pub mod s3;
+
+pub use error::explain;
+pub use files::ProfileFiles;
+pub use s3::{Access, CredentialSource, S3};

@@ -1,0 +1,223 @@
+//! An S3 client that knows which credentials it uses, and the calls that snapshots need.
+
+use std::path::Path;
+use std::time::Duration;
+
+use aws_config::retry::RetryConfig;
+use aws_config::timeout::TimeoutConfig;
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_runtime::env_config::file::{EnvConfigFileKind, EnvConfigFiles};
+use aws_sdk_s3::Client;
+use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+
+use super::{ProfileFiles, explain};
+use crate::error::{Error, Result};
+
+/// Where credentials come from.
+#[derive(Debug, Clone)]
+pub enum CredentialSource {
+    /// The AWS SDK's own chain: environment, profile files, web identity, container, instance role.
+    Chain { profile: Option<String> },
+    /// Profile files in memory, profile `default`; nothing else is consulted.
+    Files(ProfileFiles),
+}
+
+impl CredentialSource {
+    /// The source in words.
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Chain { profile: Some(profile) } => format!("AWS profile {profile:?}"),
+            Self::Chain { profile: None } => {
+                "the AWS default chain (environment, ~/.aws, web identity, instance role)".to_owned()
+            }
+            Self::Files(files) => files.origin.clone(),
+        }
+    }
+}
+
+/// The way to an S3 service.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Access {
+    pub region: Option<String>,
+    pub endpoint_url: Option<String>,
+    pub force_path_style: bool,
+    /// CA certificates to trust besides the system's, PEM.
+    pub ca_pem: Option<Vec<u8>>,
+}
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    pub key: String,
+    pub size: u64,
+    pub etag: Option<String>,
+    pub modified: Option<jiff::Timestamp>,
+}
+
+/// A client for one bucket.
+#[derive(Debug, Clone)]
+pub struct S3 {
+    pub client: Client,
+    pub bucket: String,
+    /// Which credentials it uses, in words.
+    pub credentials: String,
+    /// The region that it signs for.
+    pub region: String,
+}
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+impl S3 {
+    /// Makes a client; contacts nobody but what the credential chain needs for a region.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) without a region, unless an endpoint is
+    /// given; [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for unusable CA certificates.
+    pub async fn new(bucket: impl Into<String>, source: &CredentialSource, access: &Access) -> Result<Self> {
+        let config = load(source, access).await?;
+        let credentials = source.describe();
+        let Some(region) = config.region().map(ToString::to_string) else {
+            return Err(Error::denied(format!("no AWS region: {credentials} has none")).hint("pass --region"));
+        };
+        let conf = aws_sdk_s3::config::Builder::from(&config)
+            .force_path_style(access.force_path_style)
+            .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
+            .response_checksum_validation(match access.endpoint_url {
+                // S3-compatible services fail on checksums that they do not know
+                Some(_) => ResponseChecksumValidation::WhenRequired,
+                None => ResponseChecksumValidation::WhenSupported,
+            })
+            .build();
+        Ok(Self { client: Client::from_conf(conf), bucket: bucket.into(), credentials, region })
+    }
+
+    /// `s3://bucket/key`.
+    pub fn url(&self, key: &str) -> String {
+        format!("s3://{}/{key}", self.bucket)
+    }
+
+    /// All objects below `prefix`, page by page.
+    ///
+    /// # Errors
+    /// As [`explain`].
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let mut objects = Vec::new();
+        let mut token = None;
+        loop {
+            let request =
+                self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).set_continuation_token(token);
+            let page = request
+                .send()
+                .await
+                .map_err(|error| explain(&error, &format!("listing {}", self.url(prefix)), self))?;
+            objects.extend(page.contents().iter().filter_map(object));
+            // some services say "truncated" and give no token; asking again would never end
+            token = page.next_continuation_token().map(str::to_owned);
+            if page.is_truncated() != Some(true) || token.is_none() {
+                return Ok(objects);
+            }
+        }
+    }
+
+    /// The object's headers; `None` when there is no such key.
+    ///
+    /// # Errors
+    /// As [`explain`].
+    pub async fn head(&self, key: &str) -> Result<Option<HeadObjectOutput>> {
+        match self.client.head_object().bucket(&self.bucket).key(key).send().await {
+            Ok(head) => Ok(Some(head)),
+            Err(error) if error.as_service_error().is_some_and(|cause| cause.is_not_found()) => Ok(None),
+            Err(error) => Err(explain(&error, &format!("looking at {}", self.url(key)), self)),
+        }
+    }
+
+    /// Opens an object, only as long as it is still the one with `etag`; `range` as in HTTP.
+    ///
+    /// # Errors
+    /// As [`explain`].
+    pub async fn open(&self, key: &str, etag: Option<&str>, range: Option<String>) -> Result<GetObjectOutput> {
+        let request = self.client.get_object().bucket(&self.bucket).key(key);
+        let request = request.set_if_match(etag.map(str::to_owned)).set_range(range);
+        request.send().await.map_err(|error| explain(&error, &format!("reading {}", self.url(key)), self))
+    }
+}
+
+fn object(object: &aws_sdk_s3::types::Object) -> Option<Object> {
+    let modified = object.last_modified().and_then(|time| jiff::Timestamp::new(time.secs(), 0).ok());
+    Some(Object {
+        key: object.key()?.to_owned(),
+        size: u64::try_from(object.size()?).ok()?,
+        etag: object.e_tag().map(str::to_owned),
+        modified,
+    })
+}
+
+async fn load(source: &CredentialSource, access: &Access) -> Result<SdkConfig> {
+    let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
+    let mut loader = aws_config::defaults(BehaviorVersion::latest())
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .timeout_config(timeouts);
+    loader = match source {
+        CredentialSource::Chain { profile: Some(profile) } => loader.profile_name(profile),
+        CredentialSource::Chain { profile: None } => loader,
+        CredentialSource::Files(files) => from_files(loader, files),
+    };
+    if let Some(region) = &access.region {
+        loader = loader.region(Region::new(region.clone()));
+    }
+    if let Some(url) = &access.endpoint_url {
+        loader = loader.endpoint_url(url);
+    }
+    if let Some(pem) = &access.ca_pem {
+        loader = loader.http_client(trusting(pem)?);
+    }
+    let config = loader.load().await;
+    if config.region().is_none() && access.endpoint_url.is_some() {
+        // a service of one's own has no region to get wrong, but a signature needs one
+        return Ok(config.into_builder().region(Region::from_static("us-east-1")).build());
+    }
+    Ok(config)
+}
+
+/// Credentials from `files` alone: the environment of a pod must not win over a Secret that was named.
+fn from_files(loader: aws_config::ConfigLoader, files: &ProfileFiles) -> aws_config::ConfigLoader {
+    use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+    let mut texts = EnvConfigFiles::builder();
+    for (kind, text) in
+        [(EnvConfigFileKind::Config, &files.config), (EnvConfigFileKind::Credentials, &files.credentials)]
+    {
+        texts = texts.with_contents(kind, text.clone().unwrap_or_default());
+    }
+    let texts = texts.build();
+    let region = ProfileFileRegionProvider::builder().profile_files(texts.clone()).profile_name("default").build();
+    let loader = loader.region(region).profile_files(texts.clone()).profile_name("default");
+    match files.credentials {
+        // a Secret with a config and no keys leaves the rest to the pod's role (etcd-operator v0.4.2 and later)
+        None => loader,
+        Some(_) => loader.credentials_provider(
+            ProfileFileCredentialsProvider::builder().profile_files(texts).profile_name("default").build(),
+        ),
+    }
+}
+
+/// Reads a file of CA certificates.
+///
+/// # Errors
+/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) when it cannot be read.
+pub fn read_ca_bundle(path: &Path) -> Result<Vec<u8>> {
+    std::fs::read(path).map_err(|error| Error::usage(format!("cannot read CA bundle {}: {error}", path.display())))
+}
+
+fn trusting(pem: &[u8]) -> Result<aws_smithy_runtime_api::client::http::SharedHttpClient> {
+    let store = TrustStore::default().with_pem_certificate(pem);
+    let context = TlsContext::builder()
+        .with_trust_store(store)
+        .build()
+        .map_err(|error| Error::usage(format!("the CA bundle is unusable: {error}")))?;
+    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
+    Ok(aws_smithy_http_client::Builder::new().tls_provider(provider).tls_context(context).build_https())
+}

@@ -1,0 +1,59 @@
+//! The command line: definitions, global flags, and the one place that prints.
+
+pub mod flags;
+pub mod output;
+pub mod progress;
+pub mod ui;
+pub mod usage;
+
+use clap::{Parser, Subcommand};
+
+pub use flags::{KubeFlags, S3Flags, S3ReadFlags};
+pub use output::OutputFormat;
+pub use ui::Ui;
+
+use crate::commands;
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    done
+  1    general: network, disk, an existing target
+  2    wrong usage; nothing was contacted
+  3    not found, or more than one where one was meant
+  4    bytes that fail proof; no file was written
+  5    credentials or permission
+  6    timed out
+  7    the backup failed in the cluster
+  130  interrupted";
+
+/// Back up etcd to S3, and get it back, verified.
+#[derive(Debug, Parser)]
+#[command(
+    name = "kubectl-etcdbackup",
+    bin_name = "kubectl etcdbackup",
+    version,
+    after_help = EXIT_CODES,
+    disable_help_subcommand = true,
+    disable_version_flag = true,
+    max_term_width = 100
+)]
+pub struct Cli {
+    #[command(flatten)]
+    pub kube: KubeFlags,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The verbs. `agent` and `operator` run in the cluster.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    Credentials(commands::credentials::Args),
+    Create(commands::create::Args),
+    #[command(visible_alias = "download")]
+    Get(commands::get::Args),
+    Install(commands::install::Args),
+    Version(commands::version::Args),
+    Operator(commands::operator::Args),
+    #[command(subcommand)]
+    Agent(commands::agent::Agent),
+}

@@ -1,0 +1,87 @@
+//! `-o`: objects as kubectl prints them.
+
+use clap::ValueEnum;
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+
+/// How to print an object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum OutputFormat {
+    Yaml,
+    Json,
+    Name,
+}
+
+/// kubectl's `--dry-run`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    /// Send it.
+    #[default]
+    None,
+    /// Print what would be sent; no API server is contacted.
+    Client,
+    /// Have the API server check it without keeping it.
+    Server,
+}
+
+impl DryRun {
+    /// The suffix of kubectl's success line.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Client => " (dry run)",
+            Self::Server => " (server dry run)",
+        }
+    }
+}
+
+/// `object` as YAML, keys in alphabetical order as kubectl prints them.
+///
+/// # Errors
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) when it cannot be serialised.
+pub fn to_yaml(object: &impl Serialize) -> Result<String> {
+    let value = serde_json::to_value(object).map_err(|error| unprintable(&error))?;
+    // kubectl wraps nothing, and the data of a Secret is one long line
+    let options = serde_yaml::ser_options! { folded_wrap_chars: usize::MAX };
+    serde_yaml::to_string_with_options(&value, options).map_err(|error| unprintable(&error))
+}
+
+/// `object` as JSON, indented by four spaces as kubectl prints it.
+///
+/// # Errors
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) when it cannot be serialised.
+pub fn to_json(object: &impl Serialize) -> Result<String> {
+    let value = serde_json::to_value(object).map_err(|error| unprintable(&error))?;
+    let mut bytes = Vec::new();
+    let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
+    let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);
+    value.serialize(&mut serializer).map_err(|error| unprintable(&error))?;
+    String::from_utf8(bytes).map_err(|error| unprintable(&error))
+}
+
+/// Objects in the format that was asked for; more than one as a YAML stream or as a JSON List.
+///
+/// # Errors
+/// As [`to_yaml`].
+pub fn objects(values: &[serde_json::Value], names: &[String], format: OutputFormat) -> Result<String> {
+    match (format, values) {
+        (OutputFormat::Yaml, _) => to_yaml_stream(values),
+        (OutputFormat::Json, [one]) => to_json(one),
+        (OutputFormat::Json, many) => to_json(&serde_json::json!({"apiVersion": "v1", "items": many, "kind": "List"})),
+        (OutputFormat::Name, _) => Ok(names.join("\n")),
+    }
+}
+
+/// Several objects as one YAML stream.
+///
+/// # Errors
+/// As [`to_yaml`].
+pub fn to_yaml_stream(objects: &[serde_json::Value]) -> Result<String> {
+    let documents: Vec<String> = objects.iter().map(to_yaml).collect::<Result<_>>()?;
+    Ok(documents.join("---\n"))
+}
+
+fn unprintable(error: &dyn std::error::Error) -> Error {
+    Error::general(format!("cannot print the object: {error}"))
+}

@@ -1,0 +1,75 @@
+//! The one place that prints: data on stdout, talk on stderr.
+
+use std::io::{self, IsTerminal, Write};
+
+use crate::error::{Error, Result};
+
+/// Where a command's words go.
+#[derive(Debug, Clone)]
+pub struct Ui {
+    quiet: bool,
+    terminal: bool,
+}
+
+impl Ui {
+    /// Talks to the process's own streams; `quiet` leaves only data, warnings and errors.
+    pub fn new(quiet: bool) -> Self {
+        Self { quiet, terminal: io::stderr().is_terminal() }
+    }
+
+    /// Whether progress may be drawn over itself.
+    pub fn draws(&self) -> bool {
+        self.terminal && !self.quiet
+    }
+
+    /// Whether talk is wanted at all.
+    pub fn quiet(&self) -> bool {
+        self.quiet
+    }
+
+    /// Data: what a pipe wants. A reader that has gone away is no error.
+    ///
+    /// # Errors
+    /// [`ErrorKind::General`](crate::error::ErrorKind::General) when stdout cannot be written.
+    pub fn data(&self, text: impl AsRef<str>) -> Result<()> {
+        let mut out = io::stdout().lock();
+        let text = text.as_ref();
+        let written = out.write_all(text.as_bytes()).and_then(|()| match text.ends_with('\n') {
+            true => out.flush(),
+            false => out.write_all(b"\n").and_then(|()| out.flush()),
+        });
+        match written {
+            Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+                Err(Error::general(format!("cannot write to stdout: {error}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Talk: which source, which layout, what is being waited for.
+    pub fn say(&self, text: impl AsRef<str>) {
+        if !self.quiet {
+            self.line(text.as_ref());
+        }
+    }
+
+    /// Something that went on but should be known, quiet or not.
+    pub fn warn(&self, text: impl AsRef<str>) {
+        self.line(&format!("warning: {}", text.as_ref()));
+    }
+
+    /// What to do next.
+    pub fn hint(&self, text: impl AsRef<str>) {
+        self.say(format!("hint: {}", text.as_ref()));
+    }
+
+    /// The error that ends the command.
+    pub fn error(&self, error: &Error) {
+        self.line(&error.to_string());
+    }
+
+    fn line(&self, text: &str) {
+        // nobody is left to tell when stderr itself is gone
+        let _ = writeln!(io::stderr().lock(), "{text}");
+    }
+}

@@ -1,0 +1,78 @@
+//! Usage errors in kubectl's words: one sentence, and where the help is.
+
+use std::process::ExitCode;
+
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+
+use super::Ui;
+use crate::error::Error;
+
+/// Prints help where it was asked for, else the usage error; returns the process's exit code.
+pub fn report(error: &clap::Error) -> ExitCode {
+    let no_command = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    if no_command || !error.use_stderr() {
+        // a reader that has gone away is no error
+        let _ = error.print();
+        return ExitCode::from(if no_command { crate::error::ErrorKind::Usage.exit_code() } else { 0 });
+    }
+    let ours = from_clap(error, &command_words());
+    Ui::new(false).error(&ours);
+    ExitCode::from(ours.kind().exit_code())
+}
+
+/// `kubectl etcdbackup get` out of the words that were typed.
+fn command_words() -> String {
+    use clap::CommandFactory;
+    let root = super::Cli::command();
+    let mut words = vec!["kubectl etcdbackup".to_owned()];
+    let mut level = &root;
+    for word in std::env::args().skip(1) {
+        if let Some(next) = level.find_subcommand(&word) {
+            words.push(next.get_name().to_owned());
+            level = next;
+        }
+    }
+    words.join(" ")
+}
+
+/// Turns clap's account of a wrong command line into ours; `command` is the words before the flags.
+pub fn from_clap(error: &clap::Error, command: &str) -> Error {
+    let text = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.clone()),
+        // clap puts the most similar one last
+        Some(ContextValue::Strings(texts)) => texts.last().cloned(),
+        _ => None,
+    };
+    let invalid = text(ContextKind::InvalidArg).unwrap_or_default();
+    let sentence = match error.kind() {
+        ErrorKind::UnknownArgument if invalid.starts_with('-') => {
+            format!("unknown flag: {}", invalid.split(' ').next().unwrap_or(&invalid))
+        }
+        ErrorKind::UnknownArgument => format!("unexpected argument {invalid:?}"),
+        ErrorKind::InvalidSubcommand => {
+            format!("unknown command {:?} for {command:?}", text(ContextKind::InvalidSubcommand).unwrap_or_default())
+        }
+        ErrorKind::MissingRequiredArgument => format!("required: {}", missing(error)),
+        _ => first_sentence(error),
+    };
+    let suggestion = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand].into_iter().find_map(text);
+    let mut ours = Error::usage(sentence);
+    if let Some(suggestion) = suggestion {
+        ours = ours.hint(format!("did you mean {suggestion}?"));
+    }
+    ours.hint(format!("see '{command} --help' for usage"))
+}
+
+/// The arguments that are missing, without clap's brackets around a positional one.
+fn missing(error: &clap::Error) -> String {
+    let Some(ContextValue::Strings(names)) = error.get(ContextKind::InvalidArg) else { return String::new() };
+    names.iter().map(|name| name.trim_start_matches('<').trim_end_matches('>')).collect::<Vec<_>>().join(", ")
+}
+
+/// clap's own sentence without its `error: ` and without the usage that follows.
+fn first_sentence(error: &clap::Error) -> String {
+    let text = error.render().to_string();
+    let text = text.strip_prefix("error: ").unwrap_or(&text);
+    let paragraph = text.split("\n\n").next().unwrap_or(text);
+    paragraph.lines().map(str::trim).collect::<Vec<_>>().join(" ")
+}

@@ -1,0 +1,88 @@
+//! `agent`: the in-cluster roles that take and serve snapshots.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::{Args, Subcommand};
+
+use crate::agent;
+use crate::cli::flags::{S3Flags, parse_duration};
+use crate::cli::{KubeFlags, Ui};
+use crate::error::Result;
+
+/// In-cluster: take a snapshot into the store, or serve the store over HTTP
+#[derive(Debug, Subcommand)]
+pub enum Agent {
+    Backup(BackupArgs),
+    Serve(ServeArgs),
+}
+
+/// The store and the cluster, as the operator passes them to its Jobs and to the sidecar.
+#[derive(Debug, Clone, Args)]
+pub struct StoreArgs {
+    /// Name of the etcd cluster: the directory of its snapshots
+    #[arg(long = "cluster-name", value_name = "CLUSTER")]
+    pub cluster: String,
+    #[command(flatten)]
+    pub s3: S3Flags,
+    /// CA certificates to trust for the endpoint
+    #[arg(long, value_name = "FILE")]
+    pub ca_bundle: Option<PathBuf>,
+    /// Directory with the files of the AWS Secret (credentials, config)
+    #[arg(long, value_name = "DIR")]
+    pub aws_secret_dir: Option<PathBuf>,
+    /// Directory with the file of the AWS ConfigMap (config)
+    #[arg(long, value_name = "DIR")]
+    pub aws_config_dir: Option<PathBuf>,
+}
+
+/// Take a snapshot of the healthy member with the greatest revision and store it
+#[derive(Debug, Clone, Args)]
+pub struct BackupArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// etcd's client URLs
+    #[arg(long, value_name = "URL", value_delimiter = ',', required = true)]
+    pub endpoints: Vec<String>,
+    /// Directory with the files of etcd's client TLS Secret
+    #[arg(long, value_name = "DIR")]
+    pub tls_dir: Option<PathBuf>,
+    /// Directory with the files username and password for etcd
+    #[arg(long, value_name = "DIR")]
+    pub auth_dir: Option<PathBuf>,
+    /// Layout to use when the store holds no snapshot of this cluster yet
+    #[arg(long, value_name = "LAYOUT", default_value = "cluster")]
+    pub default_layout: crate::snapshot::Layout,
+    /// Time for the whole backup
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "10m")]
+    pub timeout: Duration,
+    /// File for the report of the run
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+}
+
+/// Serve the stored snapshots over HTTP, as etcd-operator's backup sidecar did
+#[derive(Debug, Clone, Args)]
+pub struct ServeArgs {
+    #[command(flatten)]
+    pub store: StoreArgs,
+    /// Address to listen on; loopback is always listened on at the same port
+    #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:19999")]
+    pub listen: SocketAddr,
+    /// Serve snapshots to everybody who reaches the address, not only on loopback
+    #[arg(long)]
+    pub anonymous: bool,
+}
+
+/// Runs the role until it is done or told to stop.
+///
+/// # Errors
+/// Those of [`agent::backup::run`] and [`agent::serve::run`].
+pub async fn run(agent: Agent, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    let namespace = kube.namespace.as_deref().unwrap_or("default");
+    match agent {
+        Agent::Backup(args) => agent::backup::run(&args, namespace, ui).await,
+        Agent::Serve(args) => agent::serve::run(&args, namespace).await,
+    }
+}

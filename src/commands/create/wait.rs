@@ -1,0 +1,157 @@
+//! `create --wait`: follows one object to its outcome.
+
+use std::time::Duration;
+
+use kube::{Api, ResourceExt};
+use tokio::time::Instant;
+
+use crate::api::EtcdBackup;
+use crate::cli::Ui;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::Session;
+
+/// Between two looks. A look is a GET: whoever may create need not be allowed to watch.
+const POLL: Duration = Duration::from_secs(1);
+const LINE_EVERY: Duration = Duration::from_secs(10);
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How a backup stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Standing {
+    Running(Option<String>),
+    Succeeded,
+    Failed(String),
+}
+
+/// Waits until the backup that was made has succeeded or failed.
+///
+/// # Errors
+/// [`ErrorKind::BackupFailed`] with the operator's Reason, [`ErrorKind::TimedOut`], [`ErrorKind::NotFound`]
+/// when the object was deleted or replaced, [`ErrorKind::Interrupted`] after Ctrl-C.
+pub(super) async fn outcome(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<()> {
+    ui.say("Waiting for the backup to complete; it continues in the cluster if you press Ctrl-C.");
+    tokio::select! {
+        done = follow(session, made, timeout, ui) => done,
+        _ = tokio::signal::ctrl_c() => {
+            let name = made.name_any();
+            Err(Error::interrupted("stopped waiting; the backup continues in the cluster")
+                .hint(format!("kubectl get etcdbackups.etcd.database.coreos.com {name} -o yaml")))
+        }
+    }
+}
+
+async fn follow(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<()> {
+    let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
+    let name = made.name_any();
+    let (started, mut last_line) = (Instant::now(), Instant::now());
+    let mut said = None;
+    loop {
+        match session.request(TIMEOUT, api.get(&name)).await {
+            Ok(found) if found.uid() != made.uid() => {
+                return Err(Error::not_found(format!("etcdbackup {name:?} was replaced by another one")));
+            }
+            Ok(found) => match standing(&found, made.metadata.generation) {
+                Standing::Succeeded => return ui.data(success(&found)),
+                Standing::Failed(reason) => return Err(failure(session, &name, &reason)),
+                Standing::Running(message) if message != said => {
+                    message.iter().for_each(|message| ui.say(message));
+                    said = message;
+                }
+                Standing::Running(_) => {}
+            },
+            // the API server may be away for a moment; the backup goes on without it
+            Err(error) if error.kind() == ErrorKind::General || error.kind() == ErrorKind::TimedOut => {}
+            Err(error) => return Err(error),
+        }
+        if started.elapsed() >= timeout {
+            return Err(timed_out(&name, said));
+        }
+        if last_line.elapsed() >= LINE_EVERY {
+            last_line = Instant::now();
+            ui.say(format!("still waiting after {} s", started.elapsed().as_secs()));
+        }
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+/// Reads the status of any operator of this group: ours has conditions, others only the two fields.
+fn standing(backup: &EtcdBackup, generation: Option<i64>) -> Standing {
+    let Some(status) = &backup.status else { return Standing::Running(None) };
+    if status.observed_generation.is_some_and(|observed| Some(observed) < generation) {
+        return Standing::Running(None);
+    }
+    let text = |reason: &str, message: &str| match (reason, message) {
+        (reason, "") => reason.to_owned(),
+        (_, message) => message.to_owned(),
+    };
+    match status.conditions.iter().find(|condition| condition.type_ == "Succeeded") {
+        Some(condition) => match condition.status.as_str() {
+            "True" => Standing::Succeeded,
+            "False" => Standing::Failed(text(&status.reason, &condition.message)),
+            _ => Standing::Running(Some(text(&condition.reason, &condition.message)).filter(|text| !text.is_empty())),
+        },
+        None if status.succeeded => Standing::Succeeded,
+        None if !status.reason.is_empty() => Standing::Failed(status.reason.clone()),
+        None => Standing::Running(None),
+    }
+}
+
+fn success(backup: &EtcdBackup) -> String {
+    let status = backup.status.clone().unwrap_or_default();
+    let revision = status.etcd_revision.unwrap_or_default();
+    let mut line = format!(
+        "etcdbackup.etcd.database.coreos.com/{} succeeded  revision={revision} etcd={}",
+        backup.name_any(),
+        status.etcd_version
+    );
+    if !status.s3_path.is_empty() {
+        line.push_str(&format!("  s3://{}", status.s3_path));
+    }
+    line
+}
+
+fn failure(session: &Session, name: &str, reason: &str) -> Error {
+    let namespace = &session.namespace;
+    Error::backup_failed(format!("backup {name:?} failed: {reason}"))
+        .hint(format!("kubectl describe etcdbackups.etcd.database.coreos.com {name} -n {namespace}"))
+}
+
+fn timed_out(name: &str, last: Option<String>) -> Error {
+    let error = Error::timed_out(format!("timed out waiting for the condition on etcdbackups/{name}"));
+    let error = match last {
+        Some(last) => error.hint(format!("last seen: {last}")),
+        None => {
+            error.hint("nothing has answered: is the operator running in this namespace? kubectl etcdbackup install")
+        }
+    };
+    error.hint("the backup may still complete; raise --timeout to wait longer")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn backup(status: serde_json::Value) -> EtcdBackup {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup",
+            "metadata": {"name": "x", "generation": 2}, "spec": {"storageType": "S3"}, "status": status
+        }))
+        .unwrap()
+    }
+
+    #[test]
+    fn reads_old_and_new_operators() {
+        let at = |status| standing(&backup(status), Some(2));
+        let condition = |status: &str| {
+            serde_json::json!({"conditions": [{"type": "Succeeded", "status": status, "reason": "R", "message": "why",
+                "lastTransitionTime": "2026-01-01T00:00:00Z"}], "observedGeneration": 2})
+        };
+        assert_eq!(at(serde_json::json!({})), Standing::Running(None));
+        assert_eq!(at(serde_json::json!({"succeeded": true})), Standing::Succeeded);
+        assert_eq!(at(serde_json::json!({"Reason": "no"})), Standing::Failed("no".to_owned()));
+        assert_eq!(at(serde_json::json!({"succeeded": true, "observedGeneration": 1})), Standing::Running(None));
+        assert_eq!(at(condition("True")), Standing::Succeeded);
+        assert_eq!(at(condition("False")), Standing::Failed("why".to_owned()));
+        assert_eq!(at(condition("Unknown")), Standing::Running(Some("why".to_owned())));
+    }
+}

@@ -1,0 +1,272 @@
+//! `credentials`: one AWS profile of the user's files into a Secret and a ConfigMap.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use clap::{Args as ClapArgs, ValueEnum};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
+use kube::Api;
+use kube::api::ObjectMeta;
+
+use crate::aws::profile::{self, File, Kind, Profile};
+use crate::cli::output::{self, DryRun};
+use crate::cli::{KubeFlags, OutputFormat, Ui};
+use crate::error::{Error, Result};
+use crate::kubernetes::{self, Session};
+
+/// The Secret's name where nothing else is said (etcd-operator, doc/design/s3_backup.md).
+pub const SECRET: &str = "aws-credential";
+/// The ConfigMap's name where nothing else is said (etcd-operator, doc/design/s3_backup.md).
+pub const CONFIGMAP: &str = "aws-config";
+
+/// Put one profile of your AWS files into a Secret and a ConfigMap
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// What to do
+    #[arg(value_enum, default_value = "create", hide_default_value = true)]
+    action: Action,
+    #[command(flatten)]
+    from: ProfileFlags,
+    /// AWS region to store, instead of the profile's
+    #[arg(long, value_name = "REGION")]
+    region: Option<String>,
+    /// Name of the Secret
+    #[arg(long, value_name = "NAME", default_value = SECRET)]
+    secret_name: String,
+    #[command(flatten)]
+    configmap: ConfigMapFlags,
+    /// Only check: none, client (contacts nobody) or server
+    #[arg(long, value_name = "MODE", default_value = "none")]
+    dry_run: DryRun,
+    /// Print the objects after sending them
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<OutputFormat>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # the default profile of ~/.aws
+  kubectl etcdbackup credentials
+
+  # another profile, into another namespace
+  kubectl etcdbackup credentials --profile backup -n databases
+
+  # only look
+  kubectl etcdbackup credentials --dry-run=client -o yaml
+
+RBAC: create and patch on secrets and configmaps";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Action {
+    /// Create or update the objects
+    Create,
+}
+
+/// Which profile of which files.
+#[derive(Debug, Clone, Default, ClapArgs)]
+pub struct ProfileFlags {
+    /// AWS profile to store
+    #[arg(long, value_name = "NAME")]
+    pub profile: Option<String>,
+    /// AWS credentials file [default: $AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials]
+    #[arg(long, value_name = "FILE")]
+    pub credentials_file: Option<PathBuf>,
+    /// AWS config file [default: $AWS_CONFIG_FILE or ~/.aws/config]
+    #[arg(long, value_name = "FILE")]
+    pub config_file: Option<PathBuf>,
+}
+
+impl ProfileFlags {
+    /// Whether any of them was given.
+    pub fn given(&self) -> bool {
+        self.profile.is_some() || self.credentials_file.is_some() || self.config_file.is_some()
+    }
+}
+
+/// Whether and how to write the ConfigMap.
+#[derive(Debug, Clone, ClapArgs)]
+pub struct ConfigMapFlags {
+    /// Name of the ConfigMap
+    #[arg(long, value_name = "NAME", default_value = CONFIGMAP)]
+    pub configmap_name: String,
+    /// Write no ConfigMap
+    #[arg(long)]
+    pub no_configmap: bool,
+}
+
+/// The objects to send.
+pub struct Objects {
+    pub secret: Secret,
+    pub configmap: Option<ConfigMap>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Those of [`read`] and of the API server.
+pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    let profile = read(&args.from, args.region.as_deref(), ui)?;
+    let mut objects = plan(&profile, &args.secret_name, &args.configmap, kube.namespace.as_deref());
+    if args.dry_run != DryRun::Client {
+        let session = Session::connect(kube).await?;
+        let words = objects.send(&session, args.dry_run).await?;
+        return objects.print(args.output, &words, args.dry_run, ui);
+    }
+    objects.print(args.output, &["created", "created"], args.dry_run, ui)
+}
+
+/// Reads the files and takes the profile out of them.
+///
+/// # Errors
+/// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) for files that cannot be read, and as
+/// [`profile::extract`].
+pub fn read(flags: &ProfileFlags, region: Option<&str>, ui: &Ui) -> Result<Profile> {
+    let mut texts = Vec::new();
+    for (kind, given, variable, name) in [
+        (Kind::Credentials, &flags.credentials_file, "AWS_SHARED_CREDENTIALS_FILE", "credentials"),
+        (Kind::Config, &flags.config_file, "AWS_CONFIG_FILE", "config"),
+    ] {
+        let named = given.clone().or_else(|| std::env::var_os(variable).map(PathBuf::from));
+        let must_exist = named.is_some();
+        let Some(path) = named.or_else(|| std::env::home_dir().map(|home| home.join(".aws").join(name))) else {
+            continue;
+        };
+        match std::fs::read_to_string(&path) {
+            Ok(text) => {
+                if kind == Kind::Credentials {
+                    warn_if_readable_by_others(&path, ui);
+                }
+                texts.push((kind, path.display().to_string(), text));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {}
+            Err(error) => return Err(Error::denied(format!("cannot read {}: {error}", path.display()))),
+        }
+    }
+    if texts.is_empty() {
+        return Err(Error::denied("no AWS credentials: neither ~/.aws/credentials nor ~/.aws/config exists")
+            .hint("name a file with --credentials-file, or use `create --ambient`"));
+    }
+    let files: Vec<File<'_>> = texts.iter().map(|(kind, shown, text)| File { kind: *kind, shown, text }).collect();
+    let name = flags.profile.as_deref().unwrap_or("default");
+    let fallback = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|variable| std::env::var(variable).ok());
+    let wanted = profile::Wanted { profile: name, region, fallback_region: fallback.as_deref() };
+    let profile = profile::extract(&files, wanted)?;
+    if profile.session_token {
+        ui.warn(format!("profile {name:?} has a session token: these credentials expire, and backups will then fail"));
+    }
+    Ok(profile)
+}
+
+fn warn_if_readable_by_others(path: &Path, ui: &Ui) {
+    use std::os::unix::fs::PermissionsExt;
+    let mode = path.metadata().map(|metadata| metadata.permissions().mode() & 0o777).unwrap_or_default();
+    if mode & 0o077 != 0 {
+        let shown = path.display();
+        ui.warn(format!("{shown} can be read by others on this machine (mode {mode:04o}); chmod 600 {shown}"));
+    }
+}
+
+/// The objects for a profile; `namespace` only where the user named one, as kubectl prints it.
+pub fn plan(profile: &Profile, secret_name: &str, configmap: &ConfigMapFlags, namespace: Option<&str>) -> Objects {
+    let metadata = |name: &str| ObjectMeta {
+        name: Some(name.to_owned()),
+        namespace: namespace.map(str::to_owned),
+        ..ObjectMeta::default()
+    };
+    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    let data = [("config", &profile.config), ("credentials", &profile.credentials)];
+    let secret = Secret {
+        metadata: metadata(secret_name),
+        data: Some(data.into_iter().map(|(key, text)| (key.to_owned(), bytes(text))).collect()),
+        ..Secret::default()
+    };
+    let configmap = (!configmap.no_configmap).then(|| ConfigMap {
+        metadata: metadata(&configmap.configmap_name),
+        data: Some(BTreeMap::from([("config".to_owned(), profile.config.clone())])),
+        ..ConfigMap::default()
+    });
+    Objects { secret, configmap }
+}
+
+impl Objects {
+    /// Applies both; returns kubectl's word for each, and keeps what the API server answered.
+    ///
+    /// # Errors
+    /// The API server's.
+    pub async fn send(&mut self, session: &Session, dry_run: DryRun) -> Result<Vec<&'static str>> {
+        let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
+        let (secret, applied) = kubernetes::apply(session, &secrets, &self.secret, dry_run).await?;
+        self.secret = secret;
+        let mut words = vec![applied.as_str()];
+        if let Some(configmap) = &mut self.configmap {
+            let configmaps: Api<ConfigMap> = Api::namespaced(session.client.clone(), &session.namespace);
+            let (sent, applied) = kubernetes::apply(session, &configmaps, configmap, dry_run).await?;
+            *configmap = sent;
+            words.push(applied.as_str());
+        }
+        Ok(words)
+    }
+
+    /// The objects as values, in the order in which they are sent.
+    ///
+    /// # Errors
+    /// [`ErrorKind::General`](crate::error::ErrorKind::General) when one cannot be serialised.
+    pub fn values(&self) -> Result<Vec<serde_json::Value>> {
+        let unprintable = |error| Error::general(format!("cannot print the object: {error}"));
+        let mut values = vec![serde_json::to_value(&self.secret).map_err(unprintable)?];
+        if let Some(configmap) = &self.configmap {
+            values.push(serde_json::to_value(configmap).map_err(unprintable)?);
+        }
+        for metadata in values.iter_mut().filter_map(|value| value.get_mut("metadata")?.as_object_mut()) {
+            metadata.remove("managedFields");
+        }
+        Ok(values)
+    }
+
+    /// The names as kubectl prints them, in the order in which they are sent.
+    pub fn names(&self) -> Vec<String> {
+        let name = |metadata: &ObjectMeta| metadata.name.clone().unwrap_or_default();
+        let configmap = self.configmap.as_ref().map(|configmap| format!("configmap/{}", name(&configmap.metadata)));
+        std::iter::once(format!("secret/{}", name(&self.secret.metadata))).chain(configmap).collect()
+    }
+
+    fn print(&self, format: Option<OutputFormat>, words: &[&str], dry_run: DryRun, ui: &Ui) -> Result<()> {
+        match format {
+            Some(format) => ui.data(output::objects(&self.values()?, &self.names(), format)?),
+            None => self.say_each(words, dry_run, ui),
+        }
+    }
+
+    /// One line an object: `secret/aws-credential created`.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn say_each(&self, words: &[&str], dry_run: DryRun, ui: &Ui) -> Result<()> {
+        let lines = self.names().into_iter().zip(words);
+        lines.into_iter().try_for_each(|(name, word)| ui.data(format!("{name} {word}{}", dry_run.suffix())))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_secret_is_what_kubectl_would_print() {
+        let profile = Profile {
+            credentials: "[default]\naws_access_key_id=a\n".to_owned(),
+            config: "[default]\nregion=us-west-1\n".to_owned(),
+            session_token: false,
+        };
+        let flags = ConfigMapFlags { configmap_name: CONFIGMAP.to_owned(), no_configmap: false };
+        let values = plan(&profile, "aws", &flags, None).values().unwrap();
+        assert_eq!(
+            output::to_yaml_stream(&values).unwrap(),
+            "apiVersion: v1\ndata:\n  config: W2RlZmF1bHRdCnJlZ2lvbj11cy13ZXN0LTEK\n  credentials: W2RlZmF1bHRdCmF3c19hY2Nlc3Nfa2V5X2lkPWEK\n\
+             kind: Secret\nmetadata:\n  name: aws\n---\napiVersion: v1\ndata:\n  config: |\n    [default]\n    region=us-west-1\n\
+             kind: ConfigMap\nmetadata:\n  name: aws-config\n"
+        );
+    }
+}

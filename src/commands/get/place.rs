@@ -1,0 +1,197 @@
+//! Where in S3 a cluster's snapshots are, and with which credentials: flags, else the cluster's newest
+//! EtcdBackup, else what AWS itself finds.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use k8s_openapi::api::core::v1::Secret;
+use kube::api::ListParams;
+use kube::{Api, ResourceExt};
+
+use crate::api::names::cluster_of;
+use crate::api::{EtcdBackup, S3Source as Spec};
+use crate::aws::s3::read_ca_bundle;
+use crate::aws::{Access, CredentialSource, ProfileFiles, S3};
+use crate::cli::{KubeFlags, S3ReadFlags, Ui};
+use crate::error::{Error, Result};
+use crate::kubernetes::Session;
+use crate::snapshot::Layout;
+use crate::source::s3::Place;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A place in S3 with a client for it.
+pub(super) struct Resolved {
+    pub s3: S3,
+    prefix: String,
+    namespace: String,
+    layout: Option<Layout>,
+}
+
+impl Resolved {
+    pub(super) fn as_place<'a>(&'a self, cluster: &'a str) -> Place<'a> {
+        Place { prefix: &self.prefix, namespace: &self.namespace, cluster, layout: self.layout }
+    }
+}
+
+/// Resolves the place and says what it uses. With `--bucket` and without `--secret` no API server is
+/// contacted.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) when nothing names a bucket; those of the
+/// API server and of [`S3::new`].
+pub(super) async fn resolve(cluster: &str, flags: &S3ReadFlags, kube: &KubeFlags, ui: &Ui) -> Result<Resolved> {
+    let session = Session::connect(kube).await;
+    let namespace = match (&kube.namespace, &session) {
+        (Some(namespace), _) => namespace.clone(),
+        (None, Ok(session)) => session.namespace.clone(),
+        (None, Err(_)) => "default".to_owned(),
+    };
+    let place = &flags.place;
+    let recorded = match &place.bucket {
+        Some(_) => Recorded::default(),
+        None => Recorded::of(cluster, session.as_ref().map_err(Clone::clone)?, ui).await?,
+    };
+    let spec = recorded.spec;
+    let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
+    let access = Access {
+        region: place.region.clone().or(non_empty(spec.region)),
+        endpoint_url: place.endpoint_url.clone().or(non_empty(spec.endpoint)),
+        force_path_style: place.force_path_style || spec.force_path_style,
+        ca_pem: match &flags.ca_bundle {
+            Some(path) => Some(read_ca_bundle(path)?),
+            None if spec.ca_secret.is_empty() => None,
+            None => Some(ca_of(session.as_ref().map_err(Clone::clone)?, &spec.ca_secret).await?),
+        },
+    };
+    access.endpoint_url.as_deref().map_or(Ok(()), reachable)?;
+    let credentials = credentials(flags, &spec.aws_secret, session.as_ref(), ui).await?;
+    let bucket = place.bucket.clone().unwrap_or(spec.s3_bucket);
+    let endpoint = access.endpoint_url.as_deref().unwrap_or("AWS");
+    ui.say(format!("s3: bucket {bucket} at {endpoint}, credentials from {}", credentials.describe()));
+    let s3 = S3::new(bucket, &credentials, &access).await?;
+    let prefix = place.prefix.clone().unwrap_or(spec.prefix);
+    Ok(Resolved { s3, prefix, namespace, layout: place.layout.or(recorded.layout) })
+}
+
+/// What the cluster's newest EtcdBackup says.
+#[derive(Default)]
+struct Recorded {
+    spec: Spec,
+    layout: Option<Layout>,
+}
+
+impl Recorded {
+    async fn of(cluster: &str, session: &Session, ui: &Ui) -> Result<Self> {
+        let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
+        let backups = session.request(TIMEOUT, api.list(&ListParams::default())).await.map_err(|error| {
+            error.context("looking for the bucket in the cluster's EtcdBackup").hint("or name it with --bucket")
+        })?;
+        let newest = backups
+            .into_iter()
+            .filter(|backup| cluster_of(backup) == cluster)
+            .filter_map(|backup| Some((backup.creation_timestamp()?.0, backup.name_any(), Self::read(backup)?)))
+            .max_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
+        let Some((_, name, recorded)) = newest else {
+            return Err(Error::not_found(format!(
+                "no EtcdBackup of cluster {cluster:?} in namespace {:?} names a bucket",
+                session.namespace
+            ))
+            .hint("name it with --bucket, or another namespace with -n"));
+        };
+        ui.say(format!("s3: place taken from EtcdBackup {name}"));
+        Ok(recorded)
+    }
+
+    /// `None` for an object that names no bucket, neither in its spec nor in its status.
+    fn read(backup: EtcdBackup) -> Option<Self> {
+        let mut spec = backup.spec.s3?;
+        let status = backup.status.unwrap_or_default();
+        if spec.s3_bucket.is_empty() {
+            let (bucket, _) = status.s3_path.split_once('/')?;
+            bucket.clone_into(&mut spec.s3_bucket);
+        }
+        // a layout that a run decided on is only where new snapshots go: older ones may lie elsewhere
+        Some(Self { layout: spec.layout, spec })
+    }
+}
+
+async fn ca_of(session: &Session, name: &str) -> Result<Vec<u8>> {
+    let mut keys = secret(session, name).await?;
+    keys.remove("ca.crt")
+        .ok_or_else(|| Error::denied(format!("secret {name:?} lacks key \"ca.crt\"")).hint("pass --ca-bundle"))
+}
+
+async fn secret(session: &Session, name: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+    let api: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
+    let secret = session.request(TIMEOUT, api.get(name)).await?;
+    Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
+}
+
+/// `--profile` or `--secret`, else the EtcdBackup's Secret if it can be read, else the user's own chain.
+async fn credentials(
+    flags: &S3ReadFlags,
+    recorded: &str,
+    session: Result<&Session, &Error>,
+    ui: &Ui,
+) -> Result<CredentialSource> {
+    let from_secret = async |name: &str| {
+        let session = session.map_err(Clone::clone)?;
+        let origin = format!("secret {}/{name}", session.namespace);
+        ProfileFiles::from_keys(origin, &secret(session, name).await?).map(CredentialSource::Files)
+    };
+    if let Some(name) = &flags.secret {
+        return from_secret(name).await;
+    }
+    let own = CredentialSource::Chain { profile: flags.profile.clone() };
+    if flags.profile.is_some() || recorded.is_empty() {
+        return Ok(own);
+    }
+    match from_secret(recorded).await {
+        Ok(source) => Ok(source),
+        Err(error) => {
+            ui.say(format!("s3: secret {recorded:?} not used: {}", error.message()));
+            Ok(own)
+        }
+    }
+}
+
+/// A Service's name means nothing outside the cluster: trying it would only end in a time-out.
+fn reachable(endpoint: &str) -> Result<()> {
+    let host = endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    let inside = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
+    if inside || !(host.ends_with(".svc") || host.ends_with(".svc.cluster.local")) {
+        return Ok(());
+    }
+    Err(Error::general(format!("s3: {endpoint} is only reachable inside the cluster; not tried"))
+        .hint("name a reachable address with --endpoint-url, or use --from service"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(spec: serde_json::Value, s3_path: &str) -> Option<Recorded> {
+        Recorded::read(
+            serde_json::from_value(serde_json::json!({
+                "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup", "metadata": {"name": "x"},
+                "spec": {"storageType": "S3", "s3": spec}, "status": {"s3Path": s3_path}
+            }))
+            .unwrap(),
+        )
+    }
+
+    #[test]
+    fn the_bucket_is_the_specs_else_the_statuss() {
+        let bucket = |recorded: Option<Recorded>| recorded.map(|recorded| recorded.spec.s3_bucket);
+        assert_eq!(bucket(read(serde_json::json!({"s3Bucket": "a"}), "b/k")).as_deref(), Some("a"));
+        assert_eq!(bucket(read(serde_json::json!({}), "b/k")).as_deref(), Some("b"));
+        assert_eq!(bucket(read(serde_json::json!({}), "")), None);
+    }
+
+    #[test]
+    fn a_services_name_is_not_tried_from_outside() {
+        assert!(reachable("http://s3.s3.svc:7070").is_err());
+        assert!(reachable("https://s3.example.com").is_ok());
+    }
+}

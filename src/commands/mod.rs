@@ -1,0 +1,54 @@
+//! One file a verb: arguments, a pure plan, and its execution. No business logic of their own.
+
+pub mod agent;
+pub mod create;
+pub mod credentials;
+pub mod get;
+pub mod install;
+pub mod operator;
+pub mod version;
+
+use std::future::Future;
+
+use crate::cli::{Cli, Command, Ui};
+use crate::error::{Error, Result};
+
+/// Runs the command that was parsed, to its end.
+///
+/// # Errors
+/// As [`run`].
+pub fn block_on(cli: Cli, ui: &Ui) -> Result<()> {
+    // two TLS users are linked; without this the first connection panics
+    let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let runtime = runtime.map_err(|error| Error::general(format!("cannot start: {error}")))?;
+    let done = runtime.block_on(run(cli, ui));
+    // a thread that still reads from stdin or writes to a stuck disk must not hold up the exit
+    runtime.shutdown_background();
+    done
+}
+
+/// Runs the command that was parsed.
+///
+/// # Errors
+/// The command's own; its kind is the exit code.
+pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
+    let kube = cli.kube;
+    match cli.command {
+        Command::Credentials(args) => until_interrupted(credentials::run(args, &kube, ui)).await,
+        Command::Create(args) => create::run(args, &kube, ui).await,
+        Command::Get(args) => until_interrupted(get::run(args, &kube, ui)).await,
+        Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,
+        Command::Version(args) => until_interrupted(version::run(args, &kube, ui)).await,
+        Command::Operator(args) => operator::run(args, &kube).await,
+        Command::Agent(agent) => agent::run(agent, &kube, ui).await,
+    }
+}
+
+/// Runs `work` unless Ctrl-C comes first; dropping the work is what cleans up.
+async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
+    tokio::select! {
+        done = work => done,
+        _ = tokio::signal::ctrl_c() => Err(Error::interrupted("interrupted")),
+    }
+}

@@ -1,0 +1,51 @@
+//! `operator`: the in-cluster role that turns EtcdBackup objects into Jobs.
+
+use std::num::NonZeroU16;
+
+use clap::Args as ClapArgs;
+
+use crate::cli::KubeFlags;
+use crate::error::{Error, Result};
+use crate::{kubernetes, operator};
+
+/// In-cluster: turn EtcdBackup objects into Jobs and keep their status
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// Image of the Jobs and sidecars: the operator's own
+    #[arg(long, env = "OPERATOR_IMAGE", value_name = "IMAGE")]
+    pub image: String,
+    /// Watch every namespace instead of one
+    #[arg(long)]
+    pub cluster_wide: bool,
+    /// Secret with AWS credentials for objects that name none (in the object's namespace)
+    #[arg(long, value_name = "SECRET")]
+    pub backup_aws_secret: Option<String>,
+    /// ConfigMap with AWS config for objects that name no Secret (in the object's namespace)
+    #[arg(long, value_name = "CONFIGMAP")]
+    pub backup_aws_config: Option<String>,
+    /// Bucket for objects that name none
+    #[arg(long, value_name = "BUCKET")]
+    pub backup_s3_bucket: Option<String>,
+    /// Most Jobs that the operator has running at a time
+    #[arg(long, value_name = "N", default_value = "10")]
+    pub max_concurrent_runs: NonZeroU16,
+    /// Port of /healthz, /readyz and /metrics
+    #[arg(long, value_name = "PORT", default_value_t = 8080)]
+    pub health_port: u16,
+}
+
+/// Runs the operator until it is told to stop.
+///
+/// # Errors
+/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) when only some of the three flags for S3 are given;
+/// those of [`operator::run`].
+pub async fn run(args: Args, kube: &KubeFlags) -> Result<()> {
+    let given = [&args.backup_aws_secret, &args.backup_aws_config, &args.backup_s3_bucket];
+    if given.iter().any(|flag| flag.is_some()) && given.iter().any(|flag| flag.is_none()) {
+        return Err(Error::usage(
+            "--backup-aws-secret, --backup-aws-config and --backup-s3-bucket should be all set or all empty",
+        ));
+    }
+    let session = kubernetes::Session::connect(kube).await?;
+    operator::run(args, session).await
+}

@@ -1,0 +1,62 @@
+//! `version`: of the plugin, and of the operator that is installed.
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use k8s_openapi::api::apps::v1::Deployment;
+use kube::Api;
+
+use crate::cli::{KubeFlags, Ui, output};
+use crate::error::{Error, Result};
+use crate::kubernetes::Session;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Print the version of the plugin and of the installed operator
+#[derive(Debug, Clone, ClapArgs)]
+pub struct Args {
+    /// Only the plugin's; contacts nobody
+    #[arg(long)]
+    client: bool,
+    /// Output format
+    #[arg(short, long, value_name = "FORMAT", value_parser = ["json", "yaml"])]
+    output: Option<String>,
+}
+
+/// Runs the command. An operator that cannot be asked is no failure: the plugin's version is there.
+///
+/// # Errors
+/// As [`Ui::data`].
+pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    let operator = if args.client { Ok(None) } else { operator_image(kube).await.map(Some) };
+    let image = operator.as_ref().ok().cloned().flatten();
+    let mut value = serde_json::json!({"clientVersion": format!("v{VERSION}")});
+    if let Some(image) = &image {
+        value["operatorImage"] = image.as_str().into();
+    }
+    match args.output.as_deref() {
+        Some("json") => ui.data(output::to_json(&value)?)?,
+        Some(_) => ui.data(output::to_yaml(&value)?)?,
+        None => {
+            ui.data(format!("Client Version: v{VERSION}"))?;
+            if let Some(image) = &image {
+                ui.data(format!("Operator Image: {image}"))?;
+            }
+        }
+    }
+    if let Err(error) = operator {
+        ui.say(format!("operator: {}", error.message()));
+    }
+    Ok(())
+}
+
+async fn operator_image(kube: &KubeFlags) -> Result<String> {
+    let session = Session::connect(kube).await?;
+    let deployments: Api<Deployment> = Api::namespaced(session.client.clone(), &session.namespace);
+    let deployment = session.request(TIMEOUT, deployments.get("etcdbackup-operator")).await?;
+    let image = deployment.spec.and_then(|spec| spec.template.spec?.containers.into_iter().next()?.image);
+    image.ok_or_else(|| Error::not_found("the operator's Deployment names no image"))
+}

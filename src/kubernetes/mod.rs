@@ -1,0 +1,13 @@
+//! The API server: a session from kubectl's flags, create and apply, waits, and kubectl's words for errors.
+
+mod apply;
+mod error;
+pub mod forward;
+mod session;
+
+pub use apply::{Applied, apply, create};
+pub use error::explain;
+pub use session::Session;
+
+/// The field manager of everything this program applies.
+pub const FIELD_MANAGER: &str = "kubectl-etcdbackup";

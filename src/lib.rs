@@ -1,0 +1,32 @@
+//! kubectl-etcdbackup: getting etcd backed up and, above all, back.
+//!
+//! One program in three roles: a kubectl plugin, a backup operator, and the agent that its Jobs run.
+//!
+//! | room | what is in it |
+//! |---|---|
+//! | [`cli`] | clap definitions, global flags, the one place that prints |
+//! | [`commands`] | one file a verb: arguments, a pure plan, its execution |
+//! | [`operator`] | EtcdBackup objects to Jobs, their status, the sidecar |
+//! | [`agent`] | takes a snapshot into the store; serves the store over HTTP |
+//! | [`source`] | places to read a snapshot from; writes nothing |
+//! | [`transfer`] | downloads and uploads; knows nothing of clusters |
+//! | [`snapshot`] | names, layouts, histories, the trailer hash; no I/O |
+//! | [`api`] | the Kubernetes types and their names; no I/O |
+//! | [`kubernetes`], [`aws`], [`etcd`] | the three services that are talked to |
+//! | [`error`] | one error type: a kind is an exit code |
+//!
+//! Dependencies point down this table.
+
+pub mod agent;
+pub mod api;
+pub mod aws;
+pub mod cli;
+pub mod commands;
+pub mod error;
+pub mod etcd;
+pub mod kubernetes;
+pub mod logging;
+pub mod operator;
+pub mod snapshot;
+pub mod source;
+pub mod transfer;

@@ -1,0 +1,33 @@
+//! The log on stderr: off for a person unless asked for, on for the in-cluster roles.
+
+use tracing_subscriber::EnvFilter;
+
+use crate::cli::{Cli, Command};
+use crate::error::Result;
+
+/// Overrides the level, in the syntax of tracing-subscriber's EnvFilter.
+const VARIABLE: &str = "KUBECTL_ETCDBACKUP_LOG";
+
+/// Starts the log: `-v` raises the level as in kubectl, where 4 is debugging and 6 shows requests.
+///
+/// # Errors
+/// None today; a second call in one process does nothing.
+pub fn start(cli: &Cli) -> Result<()> {
+    let in_cluster = matches!(cli.command, Command::Operator(_) | Command::Agent(_));
+    let level = match cli.kube.verbosity {
+        0 if in_cluster => "info",
+        0 => "error",
+        1..=3 => "kubectl_etcdbackup=debug,info",
+        4..=5 => "debug",
+        _ => "trace",
+    };
+    let filter = std::env::var(VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok());
+    let subscriber = tracing_subscriber::fmt()
+        .with_env_filter(filter.unwrap_or_else(|| EnvFilter::new(level)))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .with_target(false);
+    // a second call finds a subscriber in place, which is what is wanted
+    let _ = subscriber.try_init();
+    Ok(())
+}

@@ -1,0 +1,20 @@
+use std::process::ExitCode;
+
+use clap::Parser;
+use kubectl_etcdbackup::cli::{Cli, Ui, usage};
+use kubectl_etcdbackup::{commands, logging};
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage::report(&error),
+    };
+    let ui = Ui::new(cli.kube.quiet);
+    match logging::start(&cli).and_then(|()| commands::block_on(cli, &ui)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            ui.error(&error);
+            ExitCode::from(error.kind().exit_code())
+        }
+    }
+}

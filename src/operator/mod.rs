@@ -1,0 +1,172 @@
+//! `operator`: turns EtcdBackup objects into Jobs, keeps their status and the sidecars.
+//!
+//! It decides purely and acts thinly: [`plan`], [`job`], [`sidecar`], [`outcome`], [`oneshot`] and [`status`] are
+//! functions of what was read; [`reconcile`] and [`serving`] read, ask them and act. All state is in the cluster:
+//! names of Jobs follow from the object and the attempt, so a restart and even a second operator double nothing.
+
+mod announce;
+mod argv;
+mod endpoints;
+mod health;
+mod job;
+mod oneshot;
+mod outcome;
+mod plan;
+mod pod;
+mod reconcile;
+mod requests;
+#[cfg(test)]
+mod samples;
+mod serving;
+mod settings;
+mod sidecar;
+mod status;
+mod trouble;
+
+use std::fmt::Debug;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::StreamExt;
+use k8s_openapi::NamespaceResourceScope;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::batch::v1::Job;
+use kube::api::{Api, ListParams};
+use kube::core::DeserializeGuard;
+use kube::runtime::controller::{Controller, Error as ControllerError};
+use kube::runtime::events::Recorder;
+use kube::runtime::reflector::Store;
+use kube::runtime::watcher;
+use kube::{Client, Resource};
+use serde::de::DeserializeOwned;
+use tokio_util::sync::CancellationToken;
+
+use self::health::Readiness;
+use self::settings::Settings;
+use crate::api::EtcdBackup;
+use crate::commands::operator::Args;
+use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::{FIELD_MANAGER, Session};
+
+pub use pod::{MANAGED_BY, container_security, pod_security};
+pub use sidecar::probe;
+
+/// Time for one request to the API server.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How often a cluster without the CRD is asked for it again.
+const ASK_AGAIN: Duration = Duration::from_secs(10);
+
+/// What every reconcile needs.
+struct Context {
+    session: Session,
+    settings: Settings,
+    recorder: Recorder,
+    /// The cache of the EtcdBackups in scope.
+    backups: Store<DeserializeGuard<EtcdBackup>>,
+    /// The Jobs in scope.
+    jobs: Api<Job>,
+    /// Held while Jobs are counted and created.
+    turn: tokio::sync::Mutex<()>,
+}
+
+/// Runs the operator in the session's namespace, or in all with `--cluster-wide`, until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`ErrorKind::General`] when the health port cannot be had or signals cannot be waited for. What the API
+/// server refuses is logged and tried again.
+pub async fn run(args: Args, session: Session) -> Result<()> {
+    let stop = stop_on_signal()?;
+    let ready = Readiness::default();
+    health::serve(args.health_port, ready.clone(), stop.clone()).await?;
+    let namespace = if args.cluster_wide { "" } else { session.namespace.as_str() };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, image = %args.image, "the operator starts");
+    let backups: Api<DeserializeGuard<EtcdBackup>> = scoped(&session, args.cluster_wide);
+    tokio::select! {
+        () = until_served(&session, &backups) => {}
+        () = stop.cancelled() => return Ok(()),
+    }
+    ready.set();
+    work(&args, session, backups, stop).await;
+    tracing::info!("the operator stopped");
+    Ok(())
+}
+
+async fn work(args: &Args, session: Session, backups: Api<DeserializeGuard<EtcdBackup>>, stop: CancellationToken) {
+    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}"));
+    let controller = Controller::new(backups, watcher::Config::default())
+        .owns(scoped::<Job>(&session, args.cluster_wide), ours.clone())
+        .owns(scoped::<Deployment>(&session, args.cluster_wide), ours)
+        .graceful_shutdown_on(stop.cancelled_owned());
+    let context = Arc::new(Context {
+        settings: Settings::new(args),
+        recorder: announce::recorder(session.client.clone()),
+        backups: controller.store(),
+        jobs: scoped(&session, args.cluster_wide),
+        turn: tokio::sync::Mutex::default(),
+        session,
+    });
+    controller.run(reconcile::reconcile, reconcile::after_error, context).for_each(|done| async { log(done) }).await;
+}
+
+/// What `reconcile` failed with is logged where it is decided when to try again.
+fn log<T>(done: Result<T, ControllerError<Error, watcher::Error>>) {
+    match done {
+        Ok(_) | Err(ControllerError::ReconcilerFailed(..) | ControllerError::ObjectNotFound(_)) => {}
+        Err(error) => tracing::warn!(error = %crate::error::chain(&error), "a watch broke off and is tried again"),
+    }
+}
+
+fn scoped<K>(session: &Session, cluster_wide: bool) -> Api<K>
+where
+    K: Resource<Scope = NamespaceResourceScope>,
+    K::DynamicType: Default,
+{
+    let client: Client = session.client.clone();
+    if cluster_wide { Api::all(client) } else { Api::namespaced(client, &session.namespace) }
+}
+
+/// Waits until EtcdBackups can be listed; says what is missing as long as they cannot.
+async fn until_served<K: Clone + DeserializeOwned + Debug>(session: &Session, api: &Api<K>) {
+    while let Err(error) = session.request(TIMEOUT, api.list(&ListParams::default().limit(1))).await {
+        let hint = match error.kind() {
+            ErrorKind::NotFound => "the CRD is not installed: kubectl etcdbackup install",
+            ErrorKind::Denied => "the ServiceAccount may not list EtcdBackups: kubectl etcdbackup install",
+            _ => "the API server does not answer",
+        };
+        tracing::warn!(error = error.message(), hint, "EtcdBackups cannot be listed, trying again in 10 s");
+        tokio::time::sleep(ASK_AGAIN).await;
+    }
+}
+
+#[cfg(unix)]
+fn stop_on_signal() -> Result<CancellationToken> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let unusable = |error: std::io::Error| Error::general(format!("cannot wait for signals: {error}"));
+    let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(unusable)?;
+    Ok(stop_after(async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+    }))
+}
+
+#[cfg(not(unix))]
+fn stop_on_signal() -> Result<CancellationToken> {
+    Ok(stop_after(async {
+        // without a handler the process ends at once, which is a stop too
+        let _ = tokio::signal::ctrl_c().await;
+    }))
+}
+
+fn stop_after(signal: impl Future<Output = ()> + Send + 'static) -> CancellationToken {
+    let stop = CancellationToken::new();
+    let token = stop.clone();
+    tokio::spawn(async move {
+        signal.await;
+        token.cancel();
+    });
+    stop
+}

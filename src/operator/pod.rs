@@ -1,0 +1,267 @@
+//! The pods of Jobs and sidecars: what they mount, and as whom they run.
+
+use std::collections::BTreeMap;
+
+use k8s_openapi::api::core::v1::{
+    Capabilities, ConfigMapVolumeSource, Container, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+};
+use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+use super::argv::directory;
+use super::plan::{Credentials, Plan};
+use crate::api::etcdbackup::CLUSTER_LABEL;
+use crate::kubernetes::FIELD_MANAGER;
+
+/// Name of the only container.
+pub const CONTAINER: &str = "agent";
+
+/// `app` of the Jobs' pods.
+pub const AGENT_APP: &str = "etcd_backup_agent";
+
+/// `app` of the sidecars' pods (etcd-operator v0.2.0 to v0.6.1).
+pub const SIDECAR_APP: &str = "etcd_backup_tool";
+
+/// The label that says who keeps an object.
+pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
+
+/// Nobody in particular: the user and group of all pods, as in distroless images.
+const USER: i64 = 65532;
+
+/// What a Job's pod and a sidecar's pod do not share.
+#[derive(Debug, Clone)]
+pub struct Role {
+    /// Value of the label `app`.
+    pub app: &'static str,
+    /// Command line of the container, without the program.
+    pub argv: Vec<String>,
+    /// Whether the pod talks to etcd.
+    pub reaches_etcd: bool,
+    /// The container with ports, probes and what else is the role's own.
+    pub container: Container,
+    /// `Never` or `Always`.
+    pub restart_policy: &'static str,
+}
+
+/// The labels by which objects of one cluster are found.
+pub fn labels(app: &str, cluster: &str) -> BTreeMap<String, String> {
+    let own = [("app", app), (CLUSTER_LABEL, cluster), (MANAGED_BY, FIELD_MANAGER)];
+    own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The pod of `plan` in a role.
+pub fn template(plan: &Plan, image: &str, role: Role) -> PodTemplateSpec {
+    let policy = &plan.pod;
+    let mut labels = policy.labels.clone();
+    // ours last: Services, the operator and people find pods by them
+    labels.extend(self::labels(role.app, &plan.cluster));
+    PodTemplateSpec {
+        metadata: Some(ObjectMeta { labels: Some(labels), annotations: Some(annotations(plan)), ..Default::default() }),
+        spec: Some(spec(plan, image, role)),
+    }
+}
+
+/// A mesh's proxy never ends, so a Job with one never completes; the person's own annotations win.
+fn annotations(plan: &Plan) -> BTreeMap<String, String> {
+    let off = [("sidecar.istio.io/inject", "false"), ("linkerd.io/inject", "disabled")];
+    let mut annotations: BTreeMap<String, String> =
+        off.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+    annotations.extend(plan.pod.annotations.clone());
+    annotations
+}
+
+fn spec(plan: &Plan, image: &str, role: Role) -> PodSpec {
+    let policy = plan.pod.clone();
+    let mounts = mounts(plan, role.reaches_etcd);
+    let container = Container {
+        name: CONTAINER.to_owned(),
+        image: Some(image.to_owned()),
+        args: Some(role.argv),
+        env: listed(policy.env),
+        resources: Some(policy.resources.unwrap_or_else(resources)),
+        security_context: Some(container_security()),
+        volume_mounts: listed(mounts.iter().map(Mount::mount).collect()),
+        // a panic leaves no report, but its last lines
+        termination_message_policy: Some("FallbackToLogsOnError".to_owned()),
+        ..role.container
+    };
+    PodSpec {
+        containers: vec![container],
+        restart_policy: Some(role.restart_policy.to_owned()),
+        automount_service_account_token: Some(false),
+        enable_service_links: Some(false),
+        security_context: Some(pod_security()),
+        service_account_name: plan.service_account.clone(),
+        volumes: listed(mounts.iter().map(Mount::volume).collect()),
+        node_selector: (!policy.node_selector.is_empty()).then_some(policy.node_selector),
+        tolerations: listed(policy.tolerations),
+        image_pull_secrets: listed(policy.image_pull_secrets),
+        priority_class_name: (!policy.priority_class_name.is_empty()).then_some(policy.priority_class_name),
+        ..Default::default()
+    }
+}
+
+/// Files of a Secret or a ConfigMap in a pod.
+struct Mount {
+    volume: &'static str,
+    directory: &'static str,
+    object: Object,
+}
+
+enum Object {
+    Secret(String),
+    ConfigMap(String),
+}
+
+impl Mount {
+    fn secret(volume: &'static str, directory: &'static str, name: &Option<String>) -> Option<Self> {
+        name.clone().map(|name| Self { volume, directory, object: Object::Secret(name) })
+    }
+
+    fn mount(&self) -> VolumeMount {
+        VolumeMount {
+            name: self.volume.to_owned(),
+            mount_path: self.directory.to_owned(),
+            read_only: Some(true),
+            ..Default::default()
+        }
+    }
+
+    fn volume(&self) -> Volume {
+        // the pod's group reads them, nobody else
+        let default_mode = Some(0o440);
+        let mut volume = Volume { name: self.volume.to_owned(), ..Default::default() };
+        match &self.object {
+            Object::Secret(name) => {
+                volume.secret =
+                    Some(SecretVolumeSource { secret_name: Some(name.clone()), default_mode, ..Default::default() });
+            }
+            Object::ConfigMap(name) => {
+                volume.config_map =
+                    Some(ConfigMapVolumeSource { name: name.clone(), default_mode, ..Default::default() });
+            }
+        }
+        volume
+    }
+}
+
+fn mounts(plan: &Plan, reaches_etcd: bool) -> Vec<Mount> {
+    let (secret, config_map) = match &plan.store.credentials {
+        Credentials::Ambient => (None, None),
+        Credentials::Secret(secret) => (Some(secret.clone()), None),
+        Credentials::Pair { secret, config_map } => (Some(secret.clone()), Some(config_map.clone())),
+    };
+    let mut mounts = vec![
+        Mount::secret("aws-secret", directory::AWS_SECRET, &secret),
+        config_map.map(|name| Mount {
+            volume: "aws-config",
+            directory: directory::AWS_CONFIG,
+            object: Object::ConfigMap(name),
+        }),
+        Mount::secret("s3-ca", directory::CA, &plan.store.ca_secret),
+    ];
+    if reaches_etcd {
+        mounts.push(Mount::secret("etcd-tls", directory::TLS, &plan.tls_secret));
+        mounts.push(Mount::secret("etcd-auth", directory::AUTH, &plan.auth_secret));
+    }
+    mounts.into_iter().flatten().collect()
+}
+
+/// Pod Security Standard `restricted`.
+pub fn pod_security() -> PodSecurityContext {
+    PodSecurityContext {
+        run_as_non_root: Some(true),
+        run_as_user: Some(USER),
+        run_as_group: Some(USER),
+        fs_group: Some(USER),
+        seccomp_profile: Some(SeccompProfile { type_: "RuntimeDefault".to_owned(), localhost_profile: None }),
+        ..Default::default()
+    }
+}
+
+/// Pod Security Standard `restricted`, and a root file system that cannot be written.
+pub fn container_security() -> SecurityContext {
+    SecurityContext {
+        allow_privilege_escalation: Some(false),
+        read_only_root_filesystem: Some(true),
+        capabilities: Some(Capabilities { drop: Some(vec!["ALL".to_owned()]), add: None }),
+        ..Default::default()
+    }
+}
+
+/// Requests and limits of an agent that streams: its memory does not grow with the snapshot.
+fn resources() -> ResourceRequirements {
+    let quantities = |list: &[(&str, &str)]| {
+        Some(list.iter().map(|(key, value)| ((*key).to_owned(), Quantity((*value).to_owned()))).collect())
+    };
+    ResourceRequirements {
+        requests: quantities(&[("cpu", "50m"), ("memory", "64Mi")]),
+        limits: quantities(&[("memory", "128Mi")]),
+        claims: None,
+    }
+}
+
+/// An empty list is left out.
+fn listed<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples;
+    use super::*;
+
+    fn pod(plan: &Plan, reaches_etcd: bool) -> serde_json::Value {
+        let role = Role {
+            app: AGENT_APP,
+            argv: vec!["agent".to_owned()],
+            reaches_etcd,
+            container: Container::default(),
+            restart_policy: "Never",
+        };
+        serde_json::to_value(template(plan, "image:1", role)).unwrap()
+    }
+
+    #[test]
+    fn runs_as_nobody_with_nothing() {
+        let pod = pod(&samples::full_plan(), true);
+        let spec = &pod["spec"];
+        assert_eq!(spec["automountServiceAccountToken"], false);
+        assert_eq!(spec["securityContext"]["runAsUser"], 65532);
+        assert_eq!(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+        let container = &spec["containers"][0];
+        assert_eq!(
+            container["securityContext"],
+            serde_json::json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
+        );
+    }
+
+    #[test]
+    fn mounts_what_the_command_line_names() {
+        let names = |pod: &serde_json::Value| -> Vec<String> {
+            let mounts = pod["spec"]["containers"][0]["volumeMounts"].as_array().unwrap();
+            mounts.iter().map(|mount| mount["mountPath"].as_str().unwrap().to_owned()).collect()
+        };
+        let with_etcd = pod(&samples::full_plan(), true);
+        assert_eq!(names(&with_etcd), [directory::AWS_SECRET, directory::CA, directory::TLS, directory::AUTH]);
+        assert_eq!(with_etcd["spec"]["volumes"][0]["secret"]["secretName"], "aws");
+        assert_eq!(names(&pod(&samples::full_plan(), false)), [directory::AWS_SECRET, directory::CA]);
+    }
+
+    #[test]
+    fn the_pod_policy_is_applied_but_our_labels_stay() {
+        let pod = pod(&samples::full_plan(), true);
+        let meta = &pod["metadata"];
+        assert_eq!((&meta["labels"]["team"], &meta["labels"]["app"]), (&"x".into(), &AGENT_APP.into()));
+        assert_eq!(meta["annotations"]["linkerd.io/inject"], "enabled");
+        assert_eq!(meta["annotations"]["sidecar.istio.io/inject"], "false");
+        let spec = &pod["spec"];
+        assert_eq!(spec["serviceAccountName"], "backup");
+        assert_eq!(spec["nodeSelector"]["disk"], "ssd");
+        assert_eq!(spec["imagePullSecrets"][0]["name"], "pull");
+        assert_eq!(spec["priorityClassName"], "high");
+        assert_eq!(spec["containers"][0]["resources"], serde_json::json!({"limits": {"memory": "1Gi"}}));
+        assert_eq!(spec["containers"][0]["env"][0]["name"], "HTTPS_PROXY");
+    }
+}

@@ -1,0 +1,163 @@
+//! The operator's requests to the API server.
+
+use std::fmt::Debug;
+
+use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::core::v1::{Event, Pod};
+use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use kube::{Resource, ResourceExt};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::TIMEOUT;
+use super::job::{self, UID_LABEL};
+use super::pod::{AGENT_APP, MANAGED_BY};
+use crate::api::{EtcdBackup, EtcdBackupStatus};
+use crate::error::Result;
+use crate::kubernetes::{FIELD_MANAGER, Session};
+
+/// The field manager of what the operator applies, apart from what a person applies with the plugin.
+pub const OPERATOR: &str = "kubectl-etcdbackup-operator";
+
+/// How long a finished Job stays once its result is in the status.
+const TIME_TO_LIVE: i32 = 3600;
+
+/// The label selector of all Jobs of all operators.
+pub fn our_jobs() -> String {
+    format!("{MANAGED_BY}={FIELD_MANAGER},app={AGENT_APP}")
+}
+
+/// Server-side apply under the operator's own field manager.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn apply<K>(session: &Session, api: &Api<K>, object: &K) -> Result<K>
+where
+    K: Resource + Serialize + DeserializeOwned + Clone + Debug,
+{
+    let params = PatchParams::apply(OPERATOR).force();
+    session.request(TIMEOUT, api.patch(&object.name_any(), &params, &Patch::Apply(object))).await
+}
+
+/// Writes the status of `backup`, which comes back as it is then. `None`: the object has changed since it was
+/// read, so what was decided may be wrong.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn write_status(
+    session: &Session,
+    backup: &EtcdBackup,
+    status: &EtcdBackupStatus,
+) -> Result<Option<EtcdBackup>> {
+    let api = Api::<EtcdBackup>::namespaced(session.client.clone(), &backup.namespace().unwrap_or_default());
+    let body = serde_json::json!({
+        "apiVersion": EtcdBackup::api_version(&()),
+        "kind": EtcdBackup::kind(&()),
+        "metadata": {"name": backup.name_any(), "resourceVersion": backup.resource_version()},
+        "status": status,
+    });
+    let params = PatchParams::apply(OPERATOR).force();
+    let patch = Patch::Apply(&body);
+    session
+        .request(TIMEOUT, async {
+            match api.patch_status(&backup.name_any(), &params, &patch).await {
+                Ok(backup) => Ok(Some(backup)),
+                Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(None),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+}
+
+/// The EtcdBackup as it is now, past the cache; `None` when it is gone or another one has its name.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn reread(session: &Session, backup: &EtcdBackup) -> Result<Option<EtcdBackup>> {
+    let api = Api::<EtcdBackup>::namespaced(session.client.clone(), &backup.namespace().unwrap_or_default());
+    let found = session.request(TIMEOUT, api.get_opt(&backup.name_any())).await?;
+    Ok(found.filter(|found| found.uid() == backup.uid()))
+}
+
+/// All Jobs of `backup`.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn jobs_of(session: &Session, backup: &EtcdBackup) -> Result<Vec<Job>> {
+    let api = Api::<Job>::namespaced(session.client.clone(), &backup.namespace().unwrap_or_default());
+    let params = ListParams::default().labels(&format!("{UID_LABEL}={}", backup.uid().unwrap_or_default()));
+    Ok(session.request(TIMEOUT, api.list(&params)).await?.items)
+}
+
+/// How many Jobs of this operator's scope are not finished.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn unfinished(session: &Session, jobs: &Api<Job>) -> Result<usize> {
+    let params = ListParams::default().labels(&our_jobs());
+    let jobs = session.request(TIMEOUT, jobs.list(&params)).await?.items;
+    Ok(jobs.iter().filter(|job| job::finish(job).is_none()).count())
+}
+
+/// Creates `job`; `false` when another operator was faster.
+///
+/// # Errors
+/// Those of the API server; a quota or an admission controller may refuse it.
+pub async fn create(session: &Session, job: &Job) -> Result<bool> {
+    let api = Api::<Job>::namespaced(session.client.clone(), &job.namespace().unwrap_or_default());
+    let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..Default::default() };
+    session
+        .request(TIMEOUT, async {
+            match api.create(&params, job).await {
+                Ok(_) => Ok(true),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+                Err(error) => Err(error),
+            }
+        })
+        .await
+}
+
+/// Gives finished Jobs a time to live. A Job that is gone meanwhile needs none.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn expire(session: &Session, jobs: &[Job]) -> Result<()> {
+    for job in jobs.iter().filter(|job| job::outlives_its_use(job)) {
+        let api = Api::<Job>::namespaced(session.client.clone(), &job.namespace().unwrap_or_default());
+        let patch = Patch::Merge(serde_json::json!({"spec": {"ttlSecondsAfterFinished": TIME_TO_LIVE}}));
+        let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..Default::default() };
+        session
+            .request(TIMEOUT, async {
+                match api.patch_metadata(&job.name_any(), &params, &patch).await {
+                    Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+                    answer => answer.map(|_| ()),
+                }
+            })
+            .await?;
+    }
+    Ok(())
+}
+
+/// The pods of `job`.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn pods_of(session: &Session, job: &Job) -> Result<Vec<Pod>> {
+    let api = Api::<Pod>::namespaced(session.client.clone(), &job.namespace().unwrap_or_default());
+    let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", job.name_any()));
+    Ok(session.request(TIMEOUT, api.list(&params)).await?.items)
+}
+
+/// The events of `objects`.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn events_of<K: Resource>(session: &Session, namespace: &str, objects: &[K]) -> Result<Vec<Event>> {
+    let api = Api::<Event>::namespaced(session.client.clone(), namespace);
+    let mut events = Vec::new();
+    for uid in objects.iter().filter_map(ResourceExt::uid) {
+        let params = ListParams::default().fields(&format!("involvedObject.uid={uid}"));
+        events.extend(session.request(TIMEOUT, api.list(&params)).await?.items);
+    }
+    Ok(events)
+}

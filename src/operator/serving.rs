@@ -1,0 +1,260 @@
+//! Keeps the sidecar of a cluster, and says whether it serves an EtcdBackup's store.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::Deployment;
+use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
+use kube::api::{Api, DeleteParams, ListParams, Preconditions};
+use kube::{Resource, ResourceExt};
+
+use super::plan::{self, plan};
+use super::pod::MANAGED_BY;
+use super::sidecar::{self, Candidate, Elected, STORE};
+use super::{Context, TIMEOUT, requests, trouble};
+use crate::api::conditions::SIDECAR_READY;
+use crate::api::{EtcdBackup, names};
+use crate::error::{ErrorKind, Result};
+use crate::kubernetes::FIELD_MANAGER;
+
+/// How soon a sidecar that is not ready is looked at again; its Deployment tells of changes itself.
+const LOOK_AGAIN: Duration = Duration::from_secs(30);
+
+/// What became of the sidecar, from the view of one EtcdBackup.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Serving {
+    /// None is wanted: there is no condition.
+    Unwanted,
+    Ready,
+    NotReady {
+        reason: String,
+        message: String,
+    },
+}
+
+impl Serving {
+    fn not_ready(reason: &str, message: impl Into<String>) -> Self {
+        Self::NotReady { reason: reason.to_owned(), message: message.into() }
+    }
+
+    /// The condition `SidecarReady`; `None` when there is to be none.
+    pub fn condition(&self, generation: Option<i64>, now: Timestamp) -> Option<Condition> {
+        let (status, reason, message) = match self {
+            Self::Unwanted => return None,
+            Self::Ready => ("True", "Available", ""),
+            Self::NotReady { reason, message } => ("False", reason.as_str(), message.as_str()),
+        };
+        Some(Condition {
+            type_: SIDECAR_READY.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: message.to_owned(),
+            observed_generation: generation,
+            last_transition_time: Time(Timestamp::from_second(now.as_second()).unwrap_or(now)),
+        })
+    }
+
+    /// When to look again, if not only after a change.
+    pub fn look_again(&self) -> Option<Duration> {
+        matches!(self, Self::NotReady { .. }).then_some(LOOK_AGAIN)
+    }
+}
+
+/// Makes, changes or removes the sidecar of the cluster of `backup`, whose status is newer than the cache's.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
+    let Ok(cluster) = plan::cluster(backup) else { return Ok(Serving::Unwanted) };
+    let namespace = backup.namespace().unwrap_or_default();
+    let candidates = candidates(context, backup, &cluster);
+    let deployments = Api::<Deployment>::namespaced(context.session.client.clone(), &namespace);
+    let name = names::sidecar(&cluster);
+    let existing = context.session.request(TIMEOUT, deployments.get_opt(&name)).await?;
+    let wanted = plan(backup, &context.settings).is_ok_and(|plan| plan.sidecar.enabled);
+    if existing.as_ref().is_some_and(|found| !is_ours(found)) {
+        let message = format!("Deployment {name} exists and is not kept by {FIELD_MANAGER}");
+        return Ok(if wanted { Serving::not_ready("NameTaken", message) } else { Serving::Unwanted });
+    }
+    let served = existing.as_ref().and_then(|found| found.annotations().get(STORE)).map(String::as_str);
+    let Some(elected) = sidecar::elect(&candidates, served) else {
+        if let Some(existing) = existing {
+            remove(context, &existing).await?;
+        }
+        return Ok(waiting(wanted));
+    };
+    let applied = match apply(context, &elected).await? {
+        Ok(applied) => applied,
+        Err(serving) => return Ok(if wanted { serving } else { Serving::Unwanted }),
+    };
+    if !wanted {
+        return Ok(Serving::Unwanted);
+    }
+    if let Some(serving) = not_an_owner(&elected, &candidates, backup) {
+        return Ok(serving);
+    }
+    match availability(&applied) {
+        Serving::NotReady { reason, message } if reason == UNAVAILABLE => {
+            Ok(explained(context, &elected, message).await)
+        }
+        serving => Ok(serving),
+    }
+}
+
+/// The EtcdBackups of one namespace and cluster that want a sidecar and know their layout.
+fn candidates(context: &Context, newest: &EtcdBackup, cluster: &str) -> Vec<Candidate> {
+    let cached = context.backups.state();
+    let others =
+        cached.iter().filter_map(|guarded| guarded.0.as_ref().ok()).filter(|other| other.uid() != newest.uid());
+    others
+        .chain(std::iter::once(newest))
+        .filter(|backup| backup.namespace() == newest.namespace() && backup.meta().deletion_timestamp.is_none())
+        .filter_map(|backup| {
+            let plan = plan(backup, &context.settings).ok()?;
+            let wants = plan.cluster == cluster && plan.sidecar.enabled && plan.store.layout.is_some();
+            let created = backup.creation_timestamp().map(|time| time.0);
+            wants.then_some(Candidate { owner: backup.owner_ref(&())?, created, plan })
+        })
+        .collect()
+}
+
+fn is_ours<K: Resource>(object: &K) -> bool {
+    object.meta().labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == FIELD_MANAGER)
+}
+
+fn waiting(wanted: bool) -> Serving {
+    if wanted {
+        Serving::not_ready("WaitingForFirstBackup", "the first backup decides on the layout that is served")
+    } else {
+        Serving::Unwanted
+    }
+}
+
+/// `AlreadyServed` when the sidecar serves another store than that of `backup`.
+fn not_an_owner(elected: &Elected<'_>, candidates: &[Candidate], backup: &EtcdBackup) -> Option<Serving> {
+    let uid = backup.uid().unwrap_or_default();
+    if elected.owners.iter().any(|owner| owner.uid == uid) {
+        return None;
+    }
+    if !candidates.iter().any(|candidate| candidate.owner.uid == uid) {
+        return Some(waiting(true));
+    }
+    let leader = elected.leader;
+    let message = format!(
+        "the sidecar of cluster {} serves bucket {} for EtcdBackup {}",
+        leader.plan.cluster, leader.plan.store.bucket, leader.owner.name
+    );
+    Some(Serving::not_ready("AlreadyServed", message))
+}
+
+async fn apply(context: &Context, elected: &Elected<'_>) -> Result<Result<Deployment, Serving>> {
+    let (session, namespace) = (&context.session, &elected.leader.plan.namespace);
+    let services = Api::<Service>::namespaced(session.client.clone(), namespace);
+    let service = sidecar::service(elected);
+    let name = service.name_any();
+    let existing = session.request(TIMEOUT, services.get_opt(&name)).await?;
+    if existing.as_ref().is_some_and(|found| !is_ours(found)) {
+        let message = format!("Service {name} exists and is not kept by {FIELD_MANAGER}");
+        return Ok(Err(Serving::not_ready("NameTaken", message)));
+    }
+    requests::apply(session, &services, &service).await?;
+    let deployments = Api::<Deployment>::namespaced(session.client.clone(), namespace);
+    let deployment = sidecar::deployment(elected, &context.settings.image);
+    Ok(Ok(requests::apply(session, &deployments, &deployment).await?))
+}
+
+async fn remove(context: &Context, deployment: &Deployment) -> Result<()> {
+    let (session, name) = (&context.session, deployment.name_any());
+    let namespace = deployment.namespace().unwrap_or_default();
+    tracing::info!(%namespace, %name, "removing the sidecar that nobody wants any more");
+    let deployments = Api::<Deployment>::namespaced(session.client.clone(), &namespace);
+    let only_this = Preconditions { uid: deployment.uid(), resource_version: None };
+    let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
+    gone(session.request(TIMEOUT, deployments.delete(&name, &params)).await)?;
+    let services = Api::<Service>::namespaced(session.client.clone(), &namespace);
+    match session.request(TIMEOUT, services.get_opt(&name)).await? {
+        Some(service) if is_ours(&service) => {
+            gone(session.request(TIMEOUT, services.delete(&name, &DeleteParams::default())).await)
+        }
+        _ => Ok(()),
+    }
+}
+
+fn gone<T>(deleted: Result<T>) -> Result<()> {
+    match deleted {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+const UNAVAILABLE: &str = "NotAvailable";
+
+/// The Deployment's own word.
+fn availability(deployment: &Deployment) -> Serving {
+    if deployment.spec.as_ref().and_then(|spec| spec.replicas) == Some(0) {
+        return Serving::not_ready("ScaledToZero", "the Deployment is scaled to 0");
+    }
+    let status = deployment.status.as_ref();
+    let observed = status.and_then(|status| status.observed_generation) >= deployment.metadata.generation;
+    let updated = status.and_then(|status| status.updated_replicas).unwrap_or_default() > 0;
+    let available = status.and_then(|status| status.available_replicas).unwrap_or_default() > 0;
+    if observed && updated && available {
+        Serving::Ready
+    } else {
+        Serving::not_ready(UNAVAILABLE, "the pod is not ready")
+    }
+}
+
+/// Why the pods are not there, as far as they tell; looking must not fail the reconcile.
+async fn explained(context: &Context, elected: &Elected<'_>, message: String) -> Serving {
+    let (session, plan) = (&context.session, &elected.leader.plan);
+    let pods = Api::<Pod>::namespaced(session.client.clone(), &plan.namespace);
+    let selector: Vec<String> =
+        sidecar::selector(&plan.cluster).iter().map(|(key, value)| format!("{key}={value}")).collect();
+    let params = ListParams::default().labels(&selector.join(","));
+    let found = async {
+        let pods = session.request(TIMEOUT, pods.list(&params)).await?.items;
+        let events = requests::events_of(session, &plan.namespace, &pods).await?;
+        Ok::<_, crate::error::Error>(trouble::find(plan, &pods, &events, &[]))
+    };
+    match found.await {
+        Ok(Some(trouble)) => Serving::not_ready(&trouble.reason, trouble.message),
+        _ => Serving::not_ready(UNAVAILABLE, message),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn word(deployment: serde_json::Value) -> String {
+        let deployment: Deployment = serde_json::from_value(deployment).unwrap();
+        match availability(&deployment) {
+            Serving::NotReady { reason, .. } => reason,
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn ready_is_what_the_deployment_says_of_its_present_generation() {
+        let at = |replicas: i32, observed: i64, available: i32| {
+            word(serde_json::json!({
+                "metadata": {"generation": 2},
+                "spec": {"replicas": replicas, "selector": {}, "template": {}},
+                "status": {"observedGeneration": observed, "updatedReplicas": 1, "availableReplicas": available}
+            }))
+        };
+        assert_eq!(at(1, 2, 1), "Ready");
+        assert_eq!(at(1, 1, 1), "NotAvailable");
+        assert_eq!(at(1, 2, 0), "NotAvailable");
+        assert_eq!(at(0, 2, 0), "ScaledToZero");
+    }
+
+    #[test]
+    fn no_sidecar_wanted_is_no_condition() {
+        assert_eq!(Serving::Unwanted.condition(Some(1), Timestamp::UNIX_EPOCH), None);
+        let condition = Serving::Ready.condition(Some(1), Timestamp::UNIX_EPOCH).unwrap();
+        assert_eq!((condition.type_.as_str(), condition.status.as_str()), ("SidecarReady", "True"));
+    }
+}

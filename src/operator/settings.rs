@@ -1,0 +1,46 @@
+//! What the operator's own flags decide for every EtcdBackup.
+
+use std::num::NonZeroU16;
+
+use crate::commands::operator::Args;
+use crate::snapshot::Layout;
+
+/// The operator's flags in the form that planning needs.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Image of the Jobs and sidecars.
+    pub image: String,
+    /// The operator-wide S3 settings, for objects that name none.
+    pub s3: Option<S3Defaults>,
+    /// Layout of a cluster that has no snapshot yet.
+    pub default_layout: Layout,
+    /// Most unfinished Jobs at a time.
+    pub max_runs: NonZeroU16,
+}
+
+/// Bucket and credentials for objects that name none; the names are resolved in the object's namespace.
+#[derive(Debug, Clone)]
+pub struct S3Defaults {
+    pub bucket: String,
+    pub secret: String,
+    pub config_map: String,
+}
+
+impl Settings {
+    /// The settings that the flags ask for. The three S3 flags come together or not at all.
+    pub fn new(args: &Args) -> Self {
+        let s3 = match (&args.backup_s3_bucket, &args.backup_aws_secret, &args.backup_aws_config) {
+            (Some(bucket), Some(secret), Some(config_map)) => {
+                Some(S3Defaults { bucket: bucket.clone(), secret: secret.clone(), config_map: config_map.clone() })
+            }
+            _ => None,
+        };
+        Self {
+            image: args.image.clone(),
+            s3,
+            // clusters of two namespaces may have one name, and share the operator-wide bucket
+            default_layout: if args.cluster_wide { Layout::Namespaced } else { Layout::Cluster },
+            max_runs: args.max_concurrent_runs,
+        }
+    }
+}

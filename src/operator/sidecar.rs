@@ -1,0 +1,217 @@
+//! The sidecar's Deployment and Service, and which EtcdBackup of a cluster decides over them: pure.
+//!
+//! Names, labels and port are those of etcd-operator v0.2.0 to v0.6.1 (doc/user/download_backup.md at v0.2.5).
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
+use k8s_openapi::api::core::v1::{Container, ContainerPort, HTTPGetAction, Probe, Service, ServicePort, ServiceSpec};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use sha2::{Digest, Sha256};
+
+use super::argv;
+use super::plan::Plan;
+use super::pod::{self, Role, SIDECAR_APP};
+use crate::api::etcdbackup::CLUSTER_LABEL;
+use crate::api::names::{self, SIDECAR_PORT};
+use crate::snapshot::trailer::Hex;
+
+/// The annotation of the Deployment that says which store it serves.
+pub const STORE: &str = "etcd.database.coreos.com/store";
+
+/// Name of the port, of the Service as of the container.
+const PORT: &str = "backup-service";
+
+/// An EtcdBackup that wants a sidecar and whose layout is known.
+#[derive(Debug, Clone)]
+pub struct Candidate {
+    pub owner: OwnerReference,
+    pub created: Option<Timestamp>,
+    pub plan: Plan,
+}
+
+impl Candidate {
+    /// The directory that it wants served, as one word; equal for all that mean the same place.
+    pub fn store(&self) -> String {
+        let (plan, store) = (&self.plan, &self.plan.store);
+        let directory = store.layout.unwrap_or(store.default_layout).directory(
+            store.prefix.as_deref().unwrap_or(""),
+            &plan.namespace,
+            &plan.cluster,
+        );
+        let endpoint = store.endpoint.as_deref().unwrap_or("").trim_end_matches('/');
+        let digest = Sha256::digest(format!("{endpoint}\n{}\n{directory}", store.bucket));
+        Hex(&digest[..10]).to_string()
+    }
+}
+
+/// The sidecar of one cluster: whose plan it follows, and by whom it is owned.
+#[derive(Debug)]
+pub struct Elected<'a> {
+    pub leader: &'a Candidate,
+    pub owners: Vec<OwnerReference>,
+    pub store: String,
+}
+
+/// Chooses among `candidates`: the store that is served already stays, else that of the oldest is taken; the
+/// oldest with that store leads. Every operator and every reconcile chooses alike.
+pub fn elect<'a>(candidates: &'a [Candidate], served: Option<&str>) -> Option<Elected<'a>> {
+    let age = |candidate: &&Candidate| (candidate.created, candidate.owner.uid.clone());
+    let serves = |candidate: &&Candidate| served == Some(candidate.store().as_str());
+    let leader = candidates.iter().filter(serves).min_by_key(age).or_else(|| candidates.iter().min_by_key(age))?;
+    let store = leader.store();
+    let same = candidates.iter().filter(|candidate| candidate.store() == store);
+    let mut owners: Vec<OwnerReference> = same.map(|candidate| candidate.owner.clone()).collect();
+    owners.sort_by(|one, other| one.uid.cmp(&other.uid));
+    Some(Elected { leader, owners, store })
+}
+
+/// The Deployment, for server-side apply: what it leaves out, such as `replicas`, is other people's.
+pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
+    let plan = &elected.leader.plan;
+    let role = Role {
+        app: SIDECAR_APP,
+        argv: argv::serve(plan),
+        reaches_etcd: false,
+        container: container(),
+        restart_policy: "Always",
+    };
+    Deployment {
+        metadata: ObjectMeta {
+            annotations: Some(BTreeMap::from([(STORE.to_owned(), elected.store.clone())])),
+            ..metadata(elected)
+        },
+        spec: Some(DeploymentSpec {
+            selector: LabelSelector { match_labels: Some(selector(&plan.cluster)), match_expressions: None },
+            strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }),
+            template: pod::template(plan, image, role),
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+/// The Service, for server-side apply.
+pub fn service(elected: &Elected<'_>) -> Service {
+    Service {
+        metadata: metadata(elected),
+        spec: Some(ServiceSpec {
+            selector: Some(selector(&elected.leader.plan.cluster)),
+            ports: Some(vec![ServicePort {
+                name: Some(PORT.to_owned()),
+                port: SIDECAR_PORT.into(),
+                protocol: Some("TCP".to_owned()),
+                target_port: Some(IntOrString::Int(SIDECAR_PORT.into())),
+                ..Default::default()
+            }]),
+            ..Default::default()
+        }),
+        status: None,
+    }
+}
+
+/// The labels by which the Service and the operator find the pods.
+pub fn selector(cluster: &str) -> BTreeMap<String, String> {
+    [("app", SIDECAR_APP), (CLUSTER_LABEL, cluster)].map(|(key, value)| (key.to_owned(), value.to_owned())).into()
+}
+
+fn metadata(elected: &Elected<'_>) -> ObjectMeta {
+    let plan = &elected.leader.plan;
+    ObjectMeta {
+        name: Some(names::sidecar(&plan.cluster)),
+        namespace: Some(plan.namespace.clone()),
+        labels: Some(pod::labels(SIDECAR_APP, &plan.cluster)),
+        owner_references: Some(elected.owners.clone()),
+        ..Default::default()
+    }
+}
+
+fn container() -> Container {
+    Container {
+        ports: Some(vec![ContainerPort {
+            name: Some(PORT.to_owned()),
+            container_port: SIDECAR_PORT.into(),
+            protocol: Some("TCP".to_owned()),
+            ..Default::default()
+        }]),
+        liveness_probe: Some(probe("/healthz", SIDECAR_PORT, 10)),
+        readiness_probe: Some(probe("/readyz", SIDECAR_PORT, 5)),
+        ..Default::default()
+    }
+}
+
+/// An HTTP probe of the kubelet every `period` seconds.
+pub fn probe(path: &str, port: u16, period: i32) -> Probe {
+    Probe {
+        http_get: Some(HTTPGetAction {
+            path: Some(path.to_owned()),
+            port: IntOrString::Int(port.into()),
+            ..Default::default()
+        }),
+        period_seconds: Some(period),
+        timeout_seconds: Some(5),
+        ..Default::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{self, at};
+    use super::*;
+
+    fn candidate(uid: &str, created: i64, bucket: &str) -> Candidate {
+        let mut plan = samples::full_plan();
+        plan.store.bucket = bucket.to_owned();
+        let owner = OwnerReference { uid: uid.to_owned(), name: uid.to_owned(), ..Default::default() };
+        Candidate { owner, created: Some(at(created)), plan }
+    }
+
+    #[test]
+    fn the_oldest_leads_and_all_of_its_store_own() {
+        let all = [candidate("c", 30, "x"), candidate("a", 20, "y"), candidate("b", 10, "x")];
+        let elected = elect(&all, None).unwrap();
+        assert_eq!(elected.leader.owner.uid, "b");
+        let uids: Vec<&str> = elected.owners.iter().map(|owner| owner.uid.as_str()).collect();
+        assert_eq!(uids, ["b", "c"]);
+        let stays = all[1].store();
+        assert_eq!(elect(&all, Some(&stays)).unwrap().leader.owner.uid, "a");
+        assert_eq!(elect(&all, Some("gone")).unwrap().leader.owner.uid, "b");
+        assert!(elect(&[], None).is_none());
+    }
+
+    #[test]
+    fn two_spellings_of_one_store_are_one() {
+        let (one, mut other) = (candidate("a", 1, "x"), candidate("b", 2, "x"));
+        other.plan.store.endpoint = Some("https://s3.example:9000/".to_owned());
+        other.plan.store.region = None;
+        assert_eq!(one.store(), other.store());
+        other.plan.store.prefix = None;
+        assert_ne!(one.store(), other.store());
+    }
+
+    #[test]
+    fn deployment_and_service_are_as_people_know_them() {
+        let all = [candidate("a", 1, "x")];
+        let elected = elect(&all, None).unwrap();
+        let deployment = serde_json::to_value(deployment(&elected, "image:1")).unwrap();
+        assert_eq!(deployment["metadata"]["name"], "etcd-a-backup-sidecar");
+        assert_eq!(deployment["metadata"]["ownerReferences"][0]["controller"], serde_json::Value::Null);
+        let spec = &deployment["spec"];
+        assert_eq!(spec["replicas"], serde_json::Value::Null);
+        assert_eq!(spec["strategy"]["type"], "Recreate");
+        let labels = &spec["template"]["metadata"]["labels"];
+        assert_eq!((&labels["app"], &labels["etcd_cluster"]), (&"etcd_backup_tool".into(), &"etcd-a".into()));
+        let container = &spec["template"]["spec"]["containers"][0];
+        assert_eq!(container["livenessProbe"]["httpGet"]["path"], "/healthz");
+        assert_eq!(container["readinessProbe"]["httpGet"]["path"], "/readyz");
+        let service = serde_json::to_value(service(&elected)).unwrap();
+        assert_eq!(service["spec"]["ports"][0]["name"], "backup-service");
+        assert_eq!(service["spec"]["ports"][0]["port"], 19999);
+        assert_eq!(
+            service["spec"]["selector"],
+            serde_json::json!({"app": "etcd_backup_tool", "etcd_cluster": "etcd-a"})
+        );
+    }
+}

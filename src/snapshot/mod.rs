@@ -1,0 +1,12 @@
+//! What a stored snapshot is: its name, its place in a store, and the proof that its bytes are whole.
+//!
+//! Nothing here does I/O.
+
+pub mod layout;
+pub mod metadata;
+pub mod name;
+pub mod trailer;
+
+pub use layout::{History, Layout};
+pub use name::SnapshotName;
+pub use trailer::{Proof, TrailerHasher};

@@ -1,0 +1,172 @@
+//! Places to read a snapshot from: what is there, which one is wanted, and its bytes. Writes nothing.
+
+pub mod s3;
+pub mod service;
+
+use bytes::Bytes;
+use futures::stream::BoxStream;
+use semver::Version;
+
+use crate::error::{Error, Result};
+use crate::snapshot::{History, SnapshotName};
+
+/// The bytes of a snapshot as they arrive; an error instead of a short end.
+pub type Body = BoxStream<'static, Result<Bytes>>;
+
+/// A snapshot in a store.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSnapshot {
+    pub name: SnapshotName,
+    pub history: History,
+    /// Key or URL, for messages and for opening it.
+    pub location: String,
+    /// Bytes, where the source tells.
+    pub size: Option<u64>,
+    pub etag: Option<String>,
+    pub modified: Option<jiff::Timestamp>,
+}
+
+/// What a source holds for one cluster.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Listing {
+    pub snapshots: Vec<StoredSnapshot>,
+    /// Keys beside the snapshots whose names are not of the form.
+    pub foreign: Vec<String>,
+}
+
+/// Which snapshot is asked for; the newest when nothing is said.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Wanted {
+    pub revision: Option<u64>,
+    /// The etcd that is to be restored; the newest snapshot has to suit it.
+    pub etcd_version: Option<Version>,
+    /// Name of a history, or `latest`.
+    pub history: Option<String>,
+}
+
+/// Chooses among what is stored.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound): nothing stored, no such revision or
+/// history, or more than one history and none chosen. [`ErrorKind::General`](crate::error::ErrorKind::General):
+/// the newest does not suit `etcd_version`.
+pub fn select<'a>(stored: &'a [StoredSnapshot], wanted: &Wanted) -> Result<&'a StoredSnapshot> {
+    let history = choose_history(stored, wanted.history.as_deref())?;
+    let of_history = || stored.iter().filter(|snapshot| Some(&snapshot.history) == history);
+    let newest =
+        |candidates: &mut dyn Iterator<Item = &'a StoredSnapshot>| candidates.max_by(|a, b| a.name.cmp(&b.name));
+    if let Some(revision) = wanted.revision {
+        return newest(&mut of_history().filter(|snapshot| snapshot.name.revision() == revision)).ok_or_else(|| {
+            Error::not_found(format!("no snapshot of revision {revision} is stored"))
+                .hint("leave out --revision for the newest")
+        });
+    }
+    let found = newest(&mut of_history()).ok_or_else(|| Error::not_found("no snapshots found"))?;
+    let Some(version) = &wanted.etcd_version else { return Ok(found) };
+    if suits(version, found.name.version()) {
+        return Ok(found);
+    }
+    let (want, have) = (version, found.name.version());
+    let error = Error::general(format!(
+        "requested version ({}.{}) is not compatible with the backup ({}.{})",
+        want.major, want.minor, have.major, have.minor
+    ));
+    Err(match newest(&mut of_history().filter(|snapshot| suits(version, snapshot.name.version()))) {
+        Some(older) => error.hint(format!("the newest that suits is --revision {}", older.name.revision())),
+        None => error.hint("leave out --etcd-version to take the newest"),
+    })
+}
+
+/// The revision of the snapshot before `snapshot` in its history.
+pub fn next_older(stored: &[StoredSnapshot], snapshot: &StoredSnapshot) -> Option<u64> {
+    let revisions = stored.iter().filter(|other| other.history == snapshot.history).map(|other| other.name.revision());
+    revisions.filter(|revision| *revision < snapshot.name.revision()).max()
+}
+
+/// Whether a snapshot of etcd `stored` can start an etcd `wanted`: the same minor, or one minor older.
+///
+/// Source: coreos/etcd-operator, pkg/backup/version.go at v0.6.1, whose table ends at 3.2.
+pub fn suits(wanted: &Version, stored: &Version) -> bool {
+    wanted.major == stored.major && (wanted.minor == stored.minor || wanted.minor.checked_sub(1) == Some(stored.minor))
+        || (wanted.major, wanted.minor, stored.major, stored.minor) == (3, 0, 2, 3)
+}
+
+fn choose_history<'a>(stored: &'a [StoredSnapshot], wanted: Option<&str>) -> Result<Option<&'a History>> {
+    let mut histories: Vec<&History> = stored.iter().map(|snapshot| &snapshot.history).collect();
+    histories.sort();
+    histories.dedup();
+    let names = || histories.iter().map(|history| history.name()).collect::<Vec<_>>().join(", ");
+    match wanted {
+        Some("latest") => Ok(histories.last().copied()),
+        Some(name) => match histories.iter().find(|history| history.name() == name) {
+            Some(history) => Ok(Some(history)),
+            None => Err(Error::not_found(format!("no history {name:?} (found: {})", names()))),
+        },
+        None if histories.len() > 1 => {
+            let mut lines =
+                format!("{} histories hold snapshots: the cluster was recreated or restored", histories.len());
+            for history in &histories {
+                let newest =
+                    stored.iter().filter(|snapshot| snapshot.history == **history).max_by(|a, b| a.name.cmp(&b.name));
+                if let Some(newest) = newest {
+                    lines.push_str(&format!("\n  {}: newest {}", history.name(), newest.name));
+                }
+            }
+            Err(Error::not_found(lines).hint("choose one with --history NAME, or --history latest"))
+        }
+        None => Ok(histories.first().copied()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::ErrorKind;
+
+    fn stored(name: &str, history: History) -> StoredSnapshot {
+        StoredSnapshot {
+            name: SnapshotName::parse(name).unwrap(),
+            location: name.to_owned(),
+            history,
+            size: None,
+            etag: None,
+            modified: None,
+        }
+    }
+
+    fn pick(stored: &[StoredSnapshot], wanted: Wanted) -> Result<u64> {
+        select(stored, &wanted).map(|snapshot| snapshot.name.revision())
+    }
+
+    #[test]
+    fn newest_revision_exact_revision_and_none() {
+        let all = [stored("3.9.0_9_etcd.backup", History::First), stored("3.10.0_2_etcd.backup", History::First)];
+        assert_eq!(pick(&all, Wanted::default()), Ok(9));
+        assert_eq!(pick(&all, Wanted { revision: Some(2), ..Wanted::default() }), Ok(2));
+        let missing = pick(&all, Wanted { revision: Some(3), ..Wanted::default() }).unwrap_err();
+        assert_eq!(missing.kind(), ErrorKind::NotFound);
+        assert_eq!(pick(&[], Wanted::default()).unwrap_err().kind(), ErrorKind::NotFound);
+    }
+
+    #[test]
+    fn more_than_one_history_has_to_be_chosen() {
+        let later = History::Later("20260101T000000Z_ab".to_owned());
+        let all = [stored("3.5.0_ff_etcd.backup", History::First), stored("3.5.0_02_etcd.backup", later)];
+        let error = pick(&all, Wanted::default()).unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+        assert!(error.message().contains("20260101T000000Z_ab: newest 3.5.0_02_etcd.backup"), "{}", error.message());
+        let history = |name: &str| Wanted { history: Some(name.to_owned()), ..Wanted::default() };
+        assert_eq!(pick(&all, history("latest")), Ok(2));
+        assert_eq!(pick(&all, history("first")), Ok(255));
+        assert!(pick(&all, history("nope")).is_err());
+    }
+
+    #[test]
+    fn an_etcd_version_must_suit_the_newest() {
+        let all = [stored("3.4.0_1_etcd.backup", History::First), stored("3.6.0_2_etcd.backup", History::First)];
+        let version = |text: &str| Wanted { etcd_version: Some(Version::parse(text).unwrap()), ..Wanted::default() };
+        assert_eq!(pick(&all, version("3.7.1")), Ok(2));
+        let error = pick(&all, version("3.5.0")).unwrap_err();
+        assert_eq!(error.hints(), ["the newest that suits is --revision 1"]);
+    }
+}

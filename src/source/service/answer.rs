@@ -1,0 +1,180 @@
+//! What a sidecar's answer means.
+
+use http::header::ETAG;
+use http::{HeaderMap, StatusCode};
+use semver::Version;
+
+use super::request::Base;
+use crate::error::{Error, ErrorKind, Result};
+use crate::snapshot::layout::{Entry, classify};
+use crate::snapshot::{History, SnapshotName};
+use crate::source::{StoredSnapshot, Wanted};
+
+/// A snapshot as the headers of an answer describe it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub snapshot: StoredSnapshot,
+    /// The sidecar is ours: it names the history and selects exactly for every etcd version.
+    pub modern: bool,
+}
+
+impl Seen {
+    /// Reads the headers; the size is left open.
+    ///
+    /// # Errors
+    /// [`ErrorKind::General`] when they do not describe a snapshot: then something else answered.
+    pub(super) fn read(headers: &HeaderMap, base: &Base) -> Result<Self> {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let odd = |what: &str| Error::general(format!("{}: no backup sidecar answered ({what})", base.shown));
+        let version = text("x-etcd-version").and_then(|version| Version::parse(version).ok());
+        let version = version.ok_or_else(|| odd("no usable X-etcd-Version"))?;
+        // decimal, although the name in the store is hexadecimal
+        let revision = text("x-revision").filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()));
+        let revision = revision.and_then(|text| text.parse::<i64>().ok()).and_then(|number| u64::try_from(number).ok());
+        let name = SnapshotName::new(version, revision.ok_or_else(|| odd("no usable X-Revision"))?);
+        let history = match headers.get("x-etcdbackup-history") {
+            None => None,
+            Some(value) => {
+                let history = value.to_str().ok().and_then(|text| history(text, &name));
+                Some(history.ok_or_else(|| odd("no usable X-Etcdbackup-History"))?)
+            }
+        };
+        let modern = history.is_some();
+        let snapshot = StoredSnapshot {
+            history: history.unwrap_or(History::First),
+            location: base.url(),
+            size: None,
+            etag: text(ETAG.as_str()).map(str::to_owned),
+            modified: None,
+            name,
+        };
+        Ok(Self { snapshot, modern })
+    }
+
+    /// Whether this is what was asked for; an old sidecar ignores what it does not know.
+    ///
+    /// # Errors
+    /// [`ErrorKind::General`] when it is not.
+    pub(super) fn check(&self, wanted: &Wanted, base: &Base) -> Result<()> {
+        let found = self.snapshot.name.revision();
+        if let Some(revision) = wanted.revision.filter(|revision| *revision != found) {
+            let sentence = format!("{}: asked for revision {revision} and was offered {found}", base.shown);
+            return Err(Error::general(sentence));
+        }
+        match wanted.history.as_deref() {
+            None => Ok(()),
+            Some("latest") if self.modern => Ok(()),
+            Some(name) if name == self.snapshot.history.name() => Ok(()),
+            Some(name) => Err(Error::general(format!("{}: this sidecar knows no history {name:?}", base.shown))
+                .hint("use --from s3, which reads every history")),
+        }
+    }
+}
+
+fn history(text: &str, name: &SnapshotName) -> Option<History> {
+    if text == History::First.name() {
+        return Some(History::First);
+    }
+    // the rule for a history's name is the layout's
+    match classify(&format!("history/{text}/{name}")) {
+        Entry::Snapshot(history @ History::Later(_), _) => Some(history),
+        _ => None,
+    }
+}
+
+/// The error that a status other than 200 and its text mean.
+pub(super) fn refuse(status: StatusCode, text: &str, shown: &str) -> Error {
+    let text = clean(text);
+    let said = if text.is_empty() { status.to_string() } else { text };
+    let error = |kind| Error::new(kind, format!("{shown}: {said}"));
+    match status.as_u16() {
+        401 | 403 => error(ErrorKind::Denied),
+        404 if said.contains("404 page not found") => Error::not_found(format!("{shown}: no backup is stored")),
+        404 => error(ErrorKind::NotFound),
+        408 | 504 => error(ErrorKind::TimedOut),
+        409 => error(ErrorKind::NotFound).hint("choose one with --history NAME, or --history latest"),
+        400 if said.contains("is not compatible with the backup") => {
+            error(ErrorKind::General).hint("leave out --etcd-version to take the newest")
+        }
+        _ => error(ErrorKind::General),
+    }
+}
+
+/// Text of a server as a terminal may see it: lines, but nothing else that controls.
+fn clean(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && c != '\n' { ' ' } else { c };
+    text.trim().chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seen(pairs: &[(&'static str, &str)]) -> Result<Seen> {
+        let headers = pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        Seen::read(&headers, &Base::of_service("etcd-a-backup-sidecar", "ns"))
+    }
+
+    #[test]
+    fn an_old_answer_has_a_name_and_nothing_else() {
+        let old = seen(&[("x-etcd-version", "3.1.0"), ("x-revision", "15")]).unwrap();
+        assert_eq!(old.snapshot.name.as_str(), "3.1.0_000000000000000f_etcd.backup");
+        assert_eq!(
+            (old.snapshot.history, old.snapshot.size, old.snapshot.etag, old.modern),
+            (History::First, None, None, false)
+        );
+    }
+
+    #[test]
+    fn answers_of_something_else_are_refused() {
+        let version = ("x-etcd-version", "3.1.0");
+        for revision in ["", "-1", "+1", "0xf", "9223372036854775808"] {
+            assert!(seen(&[version, ("x-revision", revision)]).is_err(), "{revision:?}");
+        }
+        for version in ["", "3.1", "v3.1.0", "../3.1.0"] {
+            assert!(seen(&[("x-etcd-version", version), ("x-revision", "1")]).is_err(), "{version:?}");
+        }
+        for history in ["", "..", "a/b", "a b"] {
+            assert!(seen(&[version, ("x-revision", "1"), ("x-etcdbackup-history", history)]).is_err(), "{history:?}");
+        }
+        assert!(seen(&[version]).is_err());
+    }
+
+    #[test]
+    fn an_answer_that_ignores_the_question_is_none() {
+        let base = Base::of_service("s", "ns");
+        let history = |name: &str| Wanted { history: Some(name.to_owned()), ..Wanted::default() };
+        let pairs = [("x-etcd-version", "3.1.0"), ("x-revision", "15")];
+        let old = seen(&pairs).unwrap();
+        assert!(old.check(&Wanted::default(), &base).is_ok() && old.check(&history("first"), &base).is_ok());
+        assert!(old.check(&history("latest"), &base).is_err() && old.check(&history("x"), &base).is_err());
+        assert!(old.check(&Wanted { revision: Some(16), ..Wanted::default() }, &base).is_err());
+        let later = seen(&[pairs[0], pairs[1], ("x-etcdbackup-history", "20260101T000000Z_ab")]).unwrap();
+        assert!(
+            later.check(&history("latest"), &base).is_ok()
+                && later.check(&history("20260101T000000Z_ab"), &base).is_ok()
+        );
+        assert!(later.check(&history("first"), &base).is_err());
+    }
+
+    #[test]
+    fn refusals_keep_the_servers_words_and_get_an_exit_code() {
+        let refused = |status: u16, text: &str| refuse(StatusCode::from_u16(status).unwrap(), text, "service s");
+        let cases = [
+            (400, "requested version (3.2) is not compatible with the backup (3.0)\n", ErrorKind::General),
+            (401, "use a port-forward\n", ErrorKind::Denied),
+            (404, "backup not found\n", ErrorKind::NotFound),
+            (409, "2 histories hold snapshots\n  first: newest x\n", ErrorKind::NotFound),
+            (502, "s3: access denied\n", ErrorKind::General),
+            (504, "slow\n", ErrorKind::TimedOut),
+        ];
+        for (status, text, kind) in cases {
+            let error = refused(status, text);
+            assert_eq!((error.kind(), error.message()), (kind, format!("service s: {}", text.trim()).as_str()));
+        }
+        assert_eq!(refused(404, "404 page not found\n").message(), "service s: no backup is stored");
+        assert_eq!(refused(500, "").message(), "service s: 500 Internal Server Error");
+        assert_eq!(refused(500, "a\u{1b}[2Jb").message(), "service s: a [2Jb");
+        assert_eq!(refused(409, "x").hints(), ["choose one with --history NAME, or --history latest"]);
+    }
+}

@@ -1,0 +1,157 @@
+//! The client against scripted sidecars, old ones among them.
+
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use futures::TryStreamExt;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use super::*;
+use crate::kubernetes::forward::Fate;
+
+const OLD: &str = "HTTP/1.1 200 OK\r\nX-Etcd-Version: 3.4.0\r\nX-Revision: 15\r\n";
+
+/// Answers each connection with what `script` says to its request line, and then hangs up.
+async fn sidecar_that(script: impl Fn(&str) -> String + Send + 'static) -> (ServiceSource, Arc<Mutex<Vec<String>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked: Arc<Mutex<Vec<String>>> = Arc::default();
+    let seen = Arc::clone(&asked);
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                request.push(stream.read_u8().await.unwrap());
+            }
+            let line = String::from_utf8(request).unwrap().lines().next().unwrap().to_owned();
+            stream.write_all(script(&line).as_bytes()).await.unwrap();
+            seen.lock().unwrap().push(line);
+        }
+    });
+    (ServiceSource::at(&url).unwrap(), asked)
+}
+
+async fn read(source: &ServiceSource, snapshot: &StoredSnapshot) -> Result<(Vec<u8>, Option<u64>)> {
+    let (body, length) = source.open(snapshot).await?;
+    let chunks: Vec<_> = body.try_collect().await?;
+    Ok((chunks.concat(), length))
+}
+
+fn old(line: &str, body: &str) -> String {
+    if line.starts_with("HEAD") {
+        format!("{OLD}\r\n")
+    } else {
+        format!("{OLD}Transfer-Encoding: chunked\r\n\r\n{body}")
+    }
+}
+
+#[tokio::test]
+async fn an_old_sidecar_is_read_without_length_tag_and_version() {
+    let (mut source, asked) = sidecar_that(|line| old(line, "5\r\nhello\r\n0\r\n\r\n")).await;
+    let found = source.head(&Wanted::default()).await.unwrap();
+    assert_eq!((found.name.as_str(), found.size), ("3.4.0_000000000000000f_etcd.backup", None));
+    assert_eq!(read(&source, &found).await.unwrap(), (b"hello".to_vec(), None));
+    assert_eq!(*asked.lock().unwrap(), ["HEAD /v1/backup HTTP/1.1", "GET /v1/backup HTTP/1.1"]);
+}
+
+#[tokio::test]
+async fn a_body_without_its_end_is_an_error() {
+    for body in ["5\r\nhello\r\n", "5\r\nhel", ""] {
+        let (mut source, _) = sidecar_that(move |line| old(line, body)).await;
+        let found = source.head(&Wanted::default()).await.unwrap();
+        let error = read(&source, &found).await.unwrap_err();
+        assert!(error.message().contains("broke off"), "{}", error.message());
+    }
+    let (mut source, _) = sidecar_that(|_| format!("{OLD}Content-Length: 9\r\n\r\nhello")).await;
+    let found = source.head(&Wanted::default()).await.unwrap();
+    assert!(read(&source, &found).await.unwrap_err().message().contains("broke off"));
+    let (mut source, _) = sidecar_that(|_| format!("{OLD}\r\nhello")).await;
+    let found = source.head(&Wanted::default()).await.unwrap();
+    assert!(read(&source, &found).await.unwrap_err().message().contains("does not say where it ends"));
+}
+
+#[tokio::test]
+async fn a_newer_backup_between_look_and_read_is_noticed() {
+    let newer = OLD.replace("15", "16") + "Content-Length: 0\r\n\r\n";
+    let (mut source, _) =
+        sidecar_that(move |line| if line.starts_with("HEAD") { old(line, "") } else { newer.clone() }).await;
+    let found = source.head(&Wanted::default()).await.unwrap();
+    assert!(read(&source, &found).await.unwrap_err().message().contains("changed since it was chosen"));
+}
+
+#[tokio::test]
+async fn a_refusal_is_asked_again_for_its_text_and_bounded() {
+    let (mut source, asked) = sidecar_that(|line| match line.starts_with("HEAD") {
+        true => "HTTP/1.1 500 x\r\n\r\n".to_owned(),
+        false => format!("HTTP/1.1 500 x\r\nContent-Length: 90000\r\n\r\n{}", "x".repeat(90_000)),
+    })
+    .await;
+    let error = source.head(&Wanted::default()).await.unwrap_err();
+    assert_eq!((error.kind(), error.message().matches('x').count()), (ErrorKind::General, 4096));
+    assert_eq!(asked.lock().unwrap().len(), 2);
+}
+
+#[tokio::test]
+async fn an_old_sidecar_that_knows_no_later_etcd_says_what_to_do() {
+    let (mut source, asked) = sidecar_that(|line| match line.contains("etcdVersion") {
+        true => "HTTP/1.1 400 x\r\nContent-Length: 13\r\n\r\nnot possible\n".to_owned(),
+        false => old(line, ""),
+    })
+    .await;
+    let error = source.head(&Wanted { revision: Some(14), ..Wanted::default() }).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::NotFound);
+    assert!(error.hints()[0].contains("--from s3"), "{error}");
+    assert!(asked.lock().unwrap().iter().any(|line| line.contains("etcdVersion=3.4.0&etcdRevision=14")));
+}
+
+#[tokio::test]
+async fn nobody_there_and_somebody_else_there() {
+    let error = ServiceSource::at("http://127.0.0.1:1").unwrap().head(&Wanted::default()).await.unwrap_err();
+    assert!(error.message().contains("cannot connect"), "{}", error.message());
+    for other in ["HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", "SSH-2.0-x\r\n", ""] {
+        let (mut source, _) = sidecar_that(move |_| other.to_owned()).await;
+        assert!(source.head(&Wanted::default()).await.is_err(), "{other:?}");
+    }
+}
+
+/// A forwarded connection: what it sends, and what becomes of it.
+fn forwarded(sent: &'static str, stays_open: bool, fate: Fate) -> Line {
+    let (ours, mut theirs) = tokio::io::duplex(4096);
+    tokio::spawn(async move {
+        let mut request = [0; 4];
+        theirs.read_exact(&mut request).await.unwrap();
+        theirs.write_all(sent.as_bytes()).await.unwrap();
+        if stays_open {
+            std::future::pending::<()>().await;
+        }
+    });
+    Line::over(ours, fate)
+}
+
+async fn exchanged(line: Line) -> Result<Vec<u8>> {
+    let request = Base::of_service("s", "ns").request(Method::GET, "", HeaderMap::new())?;
+    let body = Exchange::start(line, request, "service s").await?.into_body()?;
+    let chunks: Vec<_> = body.try_collect().await?;
+    Ok(chunks.concat())
+}
+
+#[tokio::test]
+async fn a_failed_forward_is_an_error_that_says_why() {
+    let refused = || Fate::of(async { Some("connection refused".to_owned()) });
+    for (sent, stays_open) in [("", true), ("", false), ("HTTP/1.1 200 OK\r\nContent-Length: 9\r\n\r\nhello", true)] {
+        let started = Instant::now();
+        let error = exchanged(forwarded(sent, stays_open, refused())).await.unwrap_err();
+        assert!(error.message().contains("connection refused"), "{}", error.message());
+        assert!(started.elapsed() < Duration::from_secs(8));
+    }
+}
+
+#[tokio::test]
+async fn a_forward_that_fails_after_the_last_byte_spoils_nothing() {
+    let whole = "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+    let late = Fate::of(async { Some("broken pipe".to_owned()) });
+    assert_eq!(exchanged(forwarded(whole, false, late)).await.unwrap(), b"hello");
+    let quiet = Fate::of(async { None });
+    assert_eq!(exchanged(forwarded(whole, true, quiet)).await.unwrap(), b"hello");
+}

@@ -1,0 +1,217 @@
+//! From a stream of bytes to an object that exists only if its trailer matched.
+
+use std::collections::BTreeMap;
+
+use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_s3::operation::RequestId;
+use aws_sdk_s3::primitives::ByteStream;
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use bytes::{Bytes, BytesMut};
+use futures::stream::{FuturesUnordered, StreamExt};
+use futures::{Stream, pin_mut};
+use tokio_util::sync::CancellationToken;
+
+use crate::aws::{S3, explain};
+use crate::error::{Error, Result};
+use crate::snapshot::metadata::Metadata;
+use crate::snapshot::{Proof, TrailerHasher};
+
+/// S3 takes 10,000 parts (AWS, "Amazon S3 multipart upload limits"); the announced size may be a little off.
+const MAX_PARTS: u64 = 9_000;
+
+/// Smallest part that we make; S3's own minimum is 5 MiB for all parts but the last.
+const MIN_PART_BYTES: u64 = 8 << 20;
+
+/// Parts being sent while the next one fills.
+const IN_FLIGHT: usize = 2;
+
+/// Where an upload goes and what it carries.
+#[derive(Debug, Clone)]
+pub struct Destination {
+    pub key: String,
+    pub metadata: Metadata,
+    /// `AES256` or `aws:kms`, and the key for the latter.
+    pub encryption: Option<(String, Option<String>)>,
+}
+
+/// What became of an upload.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Uploaded {
+    /// The object is new.
+    Stored(Proof),
+    /// The key was there already, from the same cluster: an earlier run whose answer was lost, or another agent.
+    AlreadyStored,
+}
+
+/// Bytes of a part for a snapshot of `total` bytes.
+pub fn part_bytes(total: u64) -> u64 {
+    total.div_ceil(MAX_PARTS).max(MIN_PART_BYTES)
+}
+
+/// Stores a snapshot under `destination.key`: completed only when the trailer matched and the key is
+/// free, aborted otherwise and when `cancel` fires. `total` is the announced size in bytes.
+///
+/// # Errors
+/// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) when the trailer does not match;
+/// [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted) when cancelled; the stream's; as [`explain`].
+pub async fn store(
+    s3: &S3,
+    destination: &Destination,
+    total: u64,
+    body: impl Stream<Item = Result<Bytes>>,
+    cancel: &CancellationToken,
+) -> Result<Uploaded> {
+    let upload = Upload { s3, key: &destination.key, id: begin(s3, destination).await? };
+    let sent = tokio::select! {
+        sent = upload.send(part_bytes(total) as usize, body) => sent,
+        () = cancel.cancelled() => Err(Error::interrupted("the upload was cancelled")),
+    };
+    let done = match sent {
+        Ok((proof, parts)) => upload.complete(proof, parts, &destination.metadata).await,
+        Err(error) => Err(error),
+    };
+    if !matches!(done, Ok(Uploaded::Stored(_))) {
+        upload.abort().await;
+    }
+    done
+}
+
+async fn begin(s3: &S3, destination: &Destination) -> Result<String> {
+    let metadata: BTreeMap<String, String> = destination.metadata.to_pairs();
+    let mut request = s3.client.create_multipart_upload().bucket(&s3.bucket).key(&destination.key);
+    request = request.set_metadata(Some(metadata.into_iter().collect()));
+    if let Some((algorithm, key)) = &destination.encryption {
+        request = request.server_side_encryption(ServerSideEncryption::from(algorithm.as_str()));
+        request = request.set_ssekms_key_id(key.clone());
+    }
+    let doing = format!("starting the upload of {}", s3.url(&destination.key));
+    let answer = request.send().await.map_err(|error| explain(&error, &doing, s3))?;
+    answer.upload_id().map(str::to_owned).ok_or_else(|| Error::general(format!("s3: no upload id, {doing}")))
+}
+
+struct Upload<'a> {
+    s3: &'a S3,
+    key: &'a str,
+    id: String,
+}
+
+impl Upload<'_> {
+    /// Sends all parts; the whole snapshot is proved when they are there.
+    async fn send(
+        &self,
+        part_bytes: usize,
+        body: impl Stream<Item = Result<Bytes>>,
+    ) -> Result<(Proof, Vec<CompletedPart>)> {
+        pin_mut!(body);
+        let mut hasher = TrailerHasher::default();
+        let mut filling = BytesMut::with_capacity(part_bytes);
+        let mut sending = FuturesUnordered::new();
+        let mut parts = Vec::new();
+        let mut number = 0;
+        while let Some(chunk) = body.next().await {
+            let mut chunk = chunk?;
+            hasher.update(&chunk);
+            while !chunk.is_empty() {
+                let taken = chunk.split_to(chunk.len().min(part_bytes - filling.len()));
+                filling.extend_from_slice(&taken);
+                if filling.len() == part_bytes {
+                    if sending.len() == IN_FLIGHT
+                        && let Some(part) = sending.next().await
+                    {
+                        parts.push(part?);
+                    }
+                    number += 1;
+                    let full = std::mem::replace(&mut filling, BytesMut::with_capacity(part_bytes));
+                    sending.push(self.part(number, full.freeze()));
+                }
+            }
+        }
+        let proof = hasher.finish()?;
+        if !filling.is_empty() {
+            sending.push(self.part(number + 1, filling.freeze()));
+        }
+        while let Some(part) = sending.next().await {
+            parts.push(part?);
+        }
+        parts.sort_by_key(CompletedPart::part_number);
+        Ok((proof, parts))
+    }
+
+    async fn part(&self, number: i32, bytes: Bytes) -> Result<CompletedPart> {
+        let doing = format!("sending part {number} of {}", self.s3.url(self.key));
+        let request = self.s3.client.upload_part().bucket(&self.s3.bucket).key(self.key).upload_id(&self.id);
+        let request = request.part_number(number).body(ByteStream::from(bytes));
+        let answer = request.send().await.map_err(|error| explain(&error, &doing, self.s3))?;
+        Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag().map(str::to_owned)).build())
+    }
+
+    async fn complete(&self, proof: Proof, parts: Vec<CompletedPart>, metadata: &Metadata) -> Result<Uploaded> {
+        let request =
+            self.s3.client.complete_multipart_upload().bucket(&self.s3.bucket).key(self.key).upload_id(&self.id);
+        let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
+        match request.multipart_upload(parts).if_none_match("*").send().await {
+            Ok(_) => self.seen(proof).await,
+            Err(error) if key_may_be_taken(&error) => self.taken(metadata).await,
+            Err(error) => Err(explain(&error, &format!("completing the upload of {}", self.s3.url(self.key)), self.s3)),
+        }
+    }
+
+    /// The store's own word that the object is there, whole.
+    async fn seen(&self, proof: Proof) -> Result<Uploaded> {
+        let url = self.s3.url(self.key);
+        let size = self.s3.head(self.key).await?.and_then(|head| head.content_length());
+        if size == i64::try_from(proof.size).ok() {
+            return Ok(Uploaded::Stored(proof));
+        }
+        Err(Error::general(format!("s3: {url} was completed with {} bytes, but the store shows {size:?}", proof.size)))
+    }
+
+    async fn taken(&self, metadata: &Metadata) -> Result<Uploaded> {
+        let url = self.s3.url(self.key);
+        let Some(head) = self.s3.head(self.key).await? else {
+            return Err(Error::general(format!(
+                "s3: the upload of {url} was not completed, and no such object is there"
+            )));
+        };
+        let theirs = Metadata::from_pairs(|key| head.metadata()?.get(key).map(String::as_str));
+        match theirs {
+            Some(theirs) if theirs.cluster_id == metadata.cluster_id => Ok(Uploaded::AlreadyStored),
+            _ => Err(Error::general(format!(
+                "KeyExists: {url} is in the store and not from this cluster; nothing was overwritten"
+            ))),
+        }
+    }
+
+    async fn abort(&self) {
+        let request = self.s3.client.abort_multipart_upload().bucket(&self.s3.bucket).key(self.key).upload_id(&self.id);
+        if let Err(error) = request.send().await {
+            let doing = format!("aborting the upload of {}", self.s3.url(self.key));
+            tracing::warn!("{}", explain(&error, &doing, self.s3).message());
+        }
+    }
+}
+
+/// The answers after which the key may hold an object: a precondition that failed, a race, or a lost
+/// reply to an earlier try.
+fn key_may_be_taken<E>(error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>) -> bool
+where
+    E: ProvideErrorMetadata + RequestId,
+{
+    let status = error.raw_response().map(|response| response.status().as_u16());
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default();
+    status == Some(412) || matches!(code, "PreconditionFailed" | "ConditionalRequestConflict" | "NoSuchUpload")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_stay_below_the_limit_of_their_number() {
+        assert_eq!(part_bytes(0), 8 << 20);
+        assert_eq!(part_bytes(8 << 30), 8 << 20);
+        for total in [100 << 30, 1_u64 << 40] {
+            assert!(total.div_ceil(part_bytes(total)) <= MAX_PARTS);
+        }
+    }
+}
