@@ -1,0 +1,13 @@
+//! Whole commands without a cluster: the plugin as a process, against a real S3 server and a real etcd.
+//!
+//! `tests/cluster/build etcd versitygw` makes the servers; a missing one fails the tests that need it.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod agent_backup;
+mod credentials;
+mod get_from_s3;
+#[path = "../harness/sandbox.rs"]
+mod sandbox;
+mod servers;
+mod usage;

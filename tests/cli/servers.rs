@@ -1,0 +1,143 @@
+//! The real servers that the tests without a cluster share.
+
+use std::net::{TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, Instant};
+
+use kubectl_etcdbackup::aws::{Access, CredentialSource, ProfileFiles, S3};
+use tempfile::TempDir;
+
+use crate::sandbox::binary;
+
+/// Keys of the test's own S3 server; no secrets.
+pub const ROOT: (&str, &str) = ("root", "root-of-this-test");
+pub const READER: (&str, &str) = ("reader", "reader-of-this-test");
+
+/// A real server that ends with the test process, also when that is killed.
+pub struct Server {
+    _shell: Child,
+}
+
+impl Server {
+    /// Starts `program` below a shell that kills it when this process's end of the pipe closes.
+    pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)], directory: &Path) -> Self {
+        assert!(program.is_file(), "{} is missing: run tests/cluster/build etcd versitygw", program.display());
+        let script = r#""$@" >log 2>&1 </dev/null & pid=$!; read -r _; kill -9 $pid"#;
+        let mut shell = Command::new("bash");
+        shell.args(["-c", script, "server"]).arg(program).args(arguments).current_dir(directory);
+        shell.envs(environment.iter().copied()).stdin(Stdio::piped());
+        Self { _shell: shell.spawn().unwrap() }
+    }
+}
+
+/// Ports that were free a moment ago.
+pub fn free_ports<const N: usize>() -> [u16; N] {
+    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
+    listeners.each_ref().map(|listener| listener.local_addr().unwrap().port())
+}
+
+pub fn wait_for_port(port: u16) {
+    let started = Instant::now();
+    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+        assert!(started.elapsed() < Duration::from_secs(30), "nothing listens on port {port}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// The S3 server of this test process: versitygw with a root user and a user that may only read.
+pub struct S3Server {
+    pub url: String,
+    runtime: tokio::runtime::Runtime,
+    _server: Server,
+    _directory: TempDir,
+}
+
+/// Shared, because a bucket of its own is all that a test needs.
+pub static STORE: LazyLock<S3Server> = LazyLock::new(S3Server::start);
+
+impl S3Server {
+    fn start() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let [port, admin] = free_ports();
+        let at = |name: &str| directory.path().join(name).display().to_string();
+        for name in ["iam", "data"] {
+            std::fs::create_dir(at(name)).unwrap();
+        }
+        let flags = ["--port", &format!("127.0.0.1:{port}"), "--admin-port", &format!("127.0.0.1:{admin}")];
+        let rest = ["--iam-dir", &at("iam"), "--quiet", "posix", &at("data")];
+        let arguments: Vec<String> = flags.iter().chain(&rest).map(|word| (*word).to_owned()).collect();
+        let keys = [("ROOT_ACCESS_KEY", ROOT.0), ("ROOT_SECRET_KEY", ROOT.1)];
+        let server = Server::start(&binary("versitygw"), &arguments, &keys, directory.path());
+        wait_for_port(port);
+        wait_for_port(admin);
+        let admin = format!("http://127.0.0.1:{admin}");
+        let user = ["create-user", "-a", READER.0, "-s", READER.1, "-r", "user"];
+        let made = Command::new(binary("versitygw"))
+            .args(["admin", "-a", ROOT.0, "-s", ROOT.1, "--er", &admin])
+            .args(user)
+            .stdout(Stdio::null())
+            .status();
+        assert!(made.unwrap().success(), "no user {}", READER.0);
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        Self { url: format!("http://127.0.0.1:{port}"), runtime, _server: server, _directory: directory }
+    }
+
+    /// A new bucket that `READER` may list and read.
+    pub fn bucket(&self, name: &str) -> Bucket<'_> {
+        let credentials = format!("[default]\naws_access_key_id={}\naws_secret_access_key={}\n", ROOT.0, ROOT.1);
+        let files = ProfileFiles { origin: "test".to_owned(), credentials: Some(credentials), config: None };
+        let access = Access { endpoint_url: Some(self.url.clone()), force_path_style: true, ..Access::default() };
+        let source = CredentialSource::Files(files);
+        let s3 = self.runtime.block_on(S3::new(name, &source, &access)).unwrap();
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": [READER.0]}, "Action": ["s3:GetObject", "s3:ListBucket"],
+            "Resource": [format!("arn:aws:s3:::{name}"), format!("arn:aws:s3:::{name}/*")]
+        }]});
+        self.runtime.block_on(async {
+            s3.client.create_bucket().bucket(name).send().await.unwrap();
+            s3.client.put_bucket_policy().bucket(name).policy(policy.to_string()).send().await.unwrap();
+        });
+        Bucket { server: self, s3 }
+    }
+}
+
+/// A bucket of one test.
+pub struct Bucket<'a> {
+    server: &'a S3Server,
+    pub s3: S3,
+}
+
+impl Bucket<'_> {
+    pub fn put(&self, key: &str, bytes: &[u8]) {
+        let body = aws_sdk_s3::primitives::ByteStream::from(bytes.to_vec());
+        let put = self.s3.client.put_object().bucket(&self.s3.bucket).key(key).body(body).send();
+        self.server.runtime.block_on(put).unwrap();
+    }
+
+    pub fn keys(&self) -> Vec<String> {
+        let objects = self.server.runtime.block_on(self.s3.list("")).unwrap();
+        objects.into_iter().map(|object| object.key).collect()
+    }
+
+    /// Uploads that were begun and neither completed nor aborted.
+    pub fn unfinished_uploads(&self) -> usize {
+        let list = self.s3.client.list_multipart_uploads().bucket(&self.s3.bucket).send();
+        self.server.runtime.block_on(list).unwrap().uploads().len()
+    }
+
+    /// The flags that lead to this bucket.
+    pub fn flags(&self) -> String {
+        format!("--bucket {} --endpoint-url {} --force-path-style", self.s3.bucket, self.server.url)
+    }
+}
+
+/// Bytes that pass for a snapshot: blocks and the sha256 of them.
+pub fn snapshot(blocks: usize, fill: u8) -> Vec<u8> {
+    use sha2::{Digest, Sha256};
+    let mut bytes = vec![fill; blocks * 512];
+    let sha = Sha256::digest(&bytes);
+    bytes.extend_from_slice(&sha);
+    bytes
+}

@@ -1,0 +1,46 @@
+//! Backups that cannot work: the reason reaches the person, with the right exit code and no object stored.
+
+use crate::cluster::Namespace;
+
+#[test]
+fn the_reason_of_a_failure_reaches_the_person() {
+    let namespace = Namespace::with_operator("faults");
+    namespace.etcd("etcd-a");
+    let store = namespace.s3.flags(&namespace.name);
+    let wrong = namespace.s3.get("S3_READER_SECRET_KEY");
+    namespace.sandbox.write("wrong", &format!("[default]\naws_access_key_id=backup\naws_secret_access_key={wrong}\n"));
+    let made = namespace.run("credentials --credentials-file wrong --secret-name wrong --no-configmap");
+    assert_eq!(made.code, Some(0), "{made}");
+
+    let policy = |name: &str, spec: &str| {
+        let manifest = format!(
+            "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {{name: {name}}}\n\
+             spec: {{clusterName: etcd-a, storageType: S3, backupPolicy: {{timeoutInSecond: 15}}, {spec}}}\n"
+        );
+        namespace.apply(&manifest).unwrap();
+    };
+    let (bucket, endpoint) = (namespace.s3.get("S3_BUCKET"), namespace.s3.get("S3_ENDPOINT"));
+    let s3 = |secret: &str, bucket: &str| {
+        format!(
+            "s3: {{s3Bucket: {bucket}, prefix: {}, endpoint: \"{endpoint}\", forcePathStyle: true, awsSecret: {secret}}}",
+            namespace.name
+        )
+    };
+    policy("wrong-secret", &s3("wrong", bucket));
+    policy("no-bucket", &s3("aws-credential", "no-such-bucket"));
+    policy("no-secret", &s3("nowhere", bucket));
+    for (name, says) in [
+        ("wrong-secret", "SignatureDoesNotMatch"),
+        ("no-bucket", "NoSuchBucket"),
+        ("no-secret", "SecretNotFound: nowhere in namespace"),
+    ] {
+        crate::cluster::eventually(name, || namespace.field(name, "{.status.Reason}").contains(says));
+        assert_ne!(namespace.field(name, "{.status.succeeded}"), "true", "{name}");
+        assert!(!namespace.field(name, "{.status}").contains(wrong), "{name}");
+    }
+    let nobody = namespace.run(&format!("create nobody {store} --wait --timeout 5s"));
+    assert!(matches!(nobody.code, Some(6 | 7)), "{nobody}");
+    assert!(nobody.stderr.contains("EtcdNotFound"), "{nobody}");
+    let nothing = namespace.run(&format!("get etcd-a --from s3 {store}"));
+    assert_eq!(nothing.code, Some(3), "{nothing}");
+}

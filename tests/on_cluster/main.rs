@@ -1,0 +1,13 @@
+//! The plugin, the operator and the agent on a real Kubernetes: tests/cluster/up, with the image of this build.
+//!
+//! Called by `make test`. Without the cluster these tests fail; they are never skipped.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod cluster;
+mod crd;
+mod credentials;
+mod faults;
+#[path = "../harness/sandbox.rs"]
+mod sandbox;
+mod scenario;
+mod sidecar;
