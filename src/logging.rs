@@ -8,18 +8,18 @@ use crate::error::Result;
 /// Overrides the level, in the syntax of tracing-subscriber's EnvFilter.
 const VARIABLE: &str = "KUBECTL_ETCDBACKUP_LOG";
 
-/// Starts the log: `-v` raises the level as in kubectl, where 4 is debugging and 6 shows requests.
+/// Starts the log: `-v` raises the level as in kubectl, where 6 and more shows requests.
 ///
 /// # Errors
 /// None today; a second call in one process does nothing.
 pub fn start(cli: &Cli) -> Result<()> {
     let in_cluster = matches!(cli.command, Command::Operator(_) | Command::Agent(_));
     let level = match cli.kube.verbosity {
-        0 if in_cluster => "info",
+        0 if in_cluster => "warn,kubectl_etcdbackup=info",
         0 => "error",
-        1..=3 => "kubectl_etcdbackup=debug,info",
-        4..=5 => "debug",
-        _ => "trace",
+        1..=5 => "warn,kubectl_etcdbackup=debug",
+        // libraries no further: at their lower levels they print key ids, tokens and bodies
+        _ => "warn,kubectl_etcdbackup=trace,kube_client=debug",
     };
     let filter = std::env::var(VARIABLE).ok().and_then(|text| EnvFilter::try_new(text).ok());
     let subscriber = tracing_subscriber::fmt()

@@ -62,12 +62,12 @@ pub fn template(plan: &Plan, image: &str, role: Role) -> PodTemplateSpec {
     }
 }
 
-/// A mesh's proxy never ends, so a Job with one never completes; the person's own annotations win.
+/// Ours last: a mesh's proxy never ends, so a Job with one never completes, and it would hand everybody's requests
+/// to the sidecar as if they came from the pod itself.
 fn annotations(plan: &Plan) -> BTreeMap<String, String> {
     let off = [("sidecar.istio.io/inject", "false"), ("linkerd.io/inject", "disabled")];
-    let mut annotations: BTreeMap<String, String> =
-        off.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    annotations.extend(plan.pod.annotations.clone());
+    let mut annotations = plan.pod.annotations.clone();
+    annotations.extend(off.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())));
     annotations
 }
 
@@ -250,11 +250,11 @@ mod tests {
     }
 
     #[test]
-    fn the_pod_policy_is_applied_but_our_labels_stay() {
+    fn the_pod_policy_is_applied_but_our_labels_and_annotations_stay() {
         let pod = pod(&samples::full_plan(), true);
         let meta = &pod["metadata"];
         assert_eq!((&meta["labels"]["team"], &meta["labels"]["app"]), (&"x".into(), &AGENT_APP.into()));
-        assert_eq!(meta["annotations"]["linkerd.io/inject"], "enabled");
+        assert_eq!(meta["annotations"]["linkerd.io/inject"], "disabled");
         assert_eq!(meta["annotations"]["sidecar.istio.io/inject"], "false");
         let spec = &pod["spec"];
         assert_eq!(spec["serviceAccountName"], "backup");

@@ -64,7 +64,23 @@ fn from_install_to_a_restored_etcd() {
     assert!(read("by-service") == read("by-s3"), "the two ways gave different bytes");
     let (found, _) = etcdutl_status(&namespace.sandbox.path().join("by-s3"));
     assert_eq!(found, revision);
+    no_secret_shows(&namespace);
     assert_eq!(keys_of_restored(&namespace), namespace.etcdctl("etcd-a", &["get", "", "--from-key"]));
+}
+
+/// Neither logs nor events nor objects hold the key that the Secret holds.
+fn no_secret_shows(namespace: &Namespace) {
+    let secret = namespace.s3.get("S3_BACKUP_SECRET_KEY");
+    let agents = namespace.kubectl(&["logs", "-l", "app=etcd_backup_agent", "--tail=-1"]);
+    assert!(agents.contains("snapshot begins"), "{agents}");
+    for words in [
+        &["logs", "deployment/etcdbackup-operator", "--tail=-1"][..],
+        &["get", "events,etcdbackups,jobs,pods,deployments", "-o", "yaml"],
+    ] {
+        let shown = namespace.kubectl(words);
+        assert!(!shown.is_empty() && !shown.contains(secret), "{words:?}");
+    }
+    assert!(!agents.contains(secret));
 }
 
 /// Restores the snapshot with etcdutl, starts a real etcd on it, and reads everything back.

@@ -5,7 +5,7 @@ use std::time::Duration;
 use kube::{Api, ResourceExt};
 use tokio::time::Instant;
 
-use crate::api::EtcdBackup;
+use crate::api::{EtcdBackup, conditions};
 use crate::cli::Ui;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
@@ -84,7 +84,7 @@ fn standing(backup: &EtcdBackup, generation: Option<i64>) -> Standing {
         (reason, "") => reason.to_owned(),
         (_, message) => message.to_owned(),
     };
-    match status.conditions.iter().find(|condition| condition.type_ == "Succeeded") {
+    match conditions::find(&status.conditions, conditions::SUCCEEDED) {
         Some(condition) => match condition.status.as_str() {
             "True" => Standing::Succeeded,
             "False" => Standing::Failed(text(&status.reason, &condition.message)),
