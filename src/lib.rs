@@ -13,7 +13,7 @@
 //! | [`snapshot`] | names, layouts, histories, the trailer hash; no I/O |
 //! | [`api`] | the Kubernetes types and their names; no I/O |
 //! | [`kubernetes`], [`aws`], [`etcd`] | the three services that are talked to |
-//! | [`error`] | one error type: a kind is an exit code |
+//! | [`error`], [`signals`], [`logging`] | one error type: a kind is an exit code; how the process ends; what it logs |
 //!
 //! Dependencies point down this table.
 
@@ -27,6 +27,7 @@ pub mod etcd;
 pub mod kubernetes;
 pub mod logging;
 pub mod operator;
+pub mod signals;
 pub mod snapshot;
 pub mod source;
 pub mod transfer;

@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
 use super::history::{self, Decision, Now, Stored};
@@ -16,6 +15,7 @@ use crate::commands::agent::BackupArgs;
 use crate::commands::version::VERSION;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::{self, Chosen, Endpoint};
+use crate::signals;
 use crate::snapshot::metadata::Metadata;
 use crate::snapshot::{History, Layout, SnapshotName};
 use crate::source::s3::probe;
@@ -61,18 +61,8 @@ pub async fn run(args: &BackupArgs, namespace: &str, ui: &Ui) -> Result<()> {
 
 /// Returns why the work has to end: time is up, or a signal came.
 async fn stop(timeout: Duration) -> Error {
-    let signalled = async {
-        match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-            (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt.recv() => {}
-            },
-            // without handlers the process just ends, and the stale upload is aborted by a later run
-            _ => std::future::pending().await,
-        }
-    };
     tokio::select! {
-        () = signalled => Error::interrupted("stopped by a signal; nothing was stored"),
+        () = signals::asked_to_end() => Error::interrupted("stopped by a signal; nothing was stored"),
         () = tokio::time::sleep(timeout.saturating_sub(TO_CLEAN_UP).max(timeout / 2)) => {
             Error::timed_out(format!("not done within {timeout:?}; nothing was stored")).hint("raise timeoutInSecond")
         }

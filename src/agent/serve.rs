@@ -34,6 +34,7 @@ use self::router::Server;
 use self::store::{Mounted, Store};
 use crate::commands::agent::ServeArgs;
 use crate::error::Result;
+use crate::signals;
 
 /// Kubernetes kills a pod 30 s after SIGTERM by default; running downloads get most of that.
 const DRAIN: Duration = Duration::from_secs(25);
@@ -48,7 +49,7 @@ pub async fn run(args: &ServeArgs, namespace: &str) -> Result<()> {
     let listeners = listen::bind(args.listen).await?;
     let server = Arc::new(Server::new(store, namespace, &args.store.cluster, args.anonymous));
     tracing::info!(address = %args.listen, cluster = args.store.cluster, namespace, "serving snapshots");
-    serve(server, listeners, stop_signal()).await;
+    serve(server, listeners, signals::asked_to_end()).await;
     Ok(())
 }
 
@@ -73,25 +74,4 @@ async fn serve<S: Store>(server: Arc<Server<S>>, listeners: Vec<TcpListener>, st
     if tokio::time::timeout(DRAIN, drained).await.is_err() {
         tracing::warn!("stopping with downloads unfinished");
     }
-}
-
-/// Resolves on SIGTERM or Ctrl-C.
-async fn stop_signal() {
-    let interrupt = tokio::signal::ctrl_c();
-    #[cfg(unix)]
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = terminate.recv() => {}
-                _ = interrupt => {}
-            }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "cannot listen for SIGTERM");
-            // without a handler the default action of SIGTERM still ends the process
-            let _ = interrupt.await;
-        }
-    }
-    #[cfg(not(unix))]
-    let _ = interrupt.await;
 }

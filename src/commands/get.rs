@@ -28,7 +28,7 @@ pub struct Args {
     /// Where to get it from: the backup service, then S3; or only one of them
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
     from: From,
-    /// File to write, or - for stdout [default: the snapshot's own name]
+    /// File or directory to write to, or - for stdout [default: the snapshot's own name]
     #[arg(short = 'O', long = "output-file", value_name = "FILE")]
     file: Option<PathBuf>,
     /// Replace the file if it exists
@@ -106,8 +106,8 @@ enum Found {
 /// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) for bytes that fail proof (no file is
 /// written), those of the sources and of the disk.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
-    let known_target = args.file.as_deref().map(|file| target(&args, file.to_owned()));
-    known_target.iter().try_for_each(Target::check)?;
+    let named = args.file.as_ref().filter(|file| !file.is_dir()).map(|file| target(&args, file.clone()));
+    named.iter().try_for_each(Target::check)?;
     let wanted =
         Wanted { revision: args.revision, etcd_version: args.etcd_version.clone(), history: args.history.clone() };
     let mut found = find(&args, kube, &wanted, ui).await?;
@@ -115,7 +115,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     if let Some(format) = args.output {
         return ui.data(selection(&found, format)?);
     }
-    let target = known_target.unwrap_or_else(|| target(&args, PathBuf::from(snapshot.name.as_str())));
+    let in_directory = || args.file.clone().unwrap_or_default().join(snapshot.name.as_str());
+    let target = named.unwrap_or_else(|| target(&args, in_directory()));
     target.check()?;
     let name = snapshot.name.clone();
     let proof = match fetch(&mut found, &target, ui).await {

@@ -12,6 +12,7 @@ use std::future::Future;
 
 use crate::cli::{Cli, Command, Ui};
 use crate::error::{Error, Result};
+use crate::signals;
 
 /// Runs the command that was parsed, to its end.
 ///
@@ -45,10 +46,10 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     }
 }
 
-/// Runs `work` unless Ctrl-C comes first; dropping the work is what cleans up.
+/// Runs `work` unless Ctrl-C or SIGTERM comes first; dropping the work is what cleans up.
 async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
     tokio::select! {
         done = work => done,
-        _ = tokio::signal::ctrl_c() => Err(Error::interrupted("interrupted")),
+        () = signals::asked_to_end() => Err(Error::interrupted("interrupted")),
     }
 }

@@ -53,6 +53,20 @@ impl Session {
     }
 }
 
+/// The namespace that the flags or the kubeconfig name, else `default`; contacts nobody and runs nothing.
+pub fn namespace(flags: &KubeFlags) -> String {
+    let of_context = || {
+        let kubeconfig = match &flags.kubeconfig {
+            Some(path) => Kubeconfig::read_from(path),
+            None => Kubeconfig::read(),
+        };
+        let kubeconfig = kubeconfig.ok()?;
+        let current = flags.context.clone().or(kubeconfig.current_context)?;
+        kubeconfig.contexts.into_iter().find(|context| context.name == current)?.context?.namespace
+    };
+    flags.namespace.clone().or_else(of_context).unwrap_or_else(|| "default".to_owned())
+}
+
 async fn load(flags: &KubeFlags) -> Result<Config> {
     let options = KubeConfigOptions {
         context: flags.context.clone(),

@@ -47,6 +47,7 @@ use crate::api::EtcdBackup;
 use crate::commands::operator::Args;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{FIELD_MANAGER, Session};
+use crate::signals;
 
 pub use pod::{MANAGED_BY, container_security, pod_security};
 pub use sidecar::probe;
@@ -73,10 +74,10 @@ struct Context {
 /// Runs the operator in the session's namespace, or in all with `--cluster-wide`, until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`ErrorKind::General`] when the health port cannot be had or signals cannot be waited for. What the API
+/// [`ErrorKind::General`] when the health port cannot be had. What the API
 /// server refuses is logged and tried again.
 pub async fn run(args: Args, session: Session) -> Result<()> {
-    let stop = stop_on_signal()?;
+    let stop = stop_on_signal();
     let ready = Readiness::default();
     health::serve(args.health_port, ready.clone(), stop.clone()).await?;
     let namespace = if args.cluster_wide { "" } else { session.namespace.as_str() };
@@ -139,33 +140,11 @@ async fn until_served<K: Clone + DeserializeOwned + Debug>(session: &Session, ap
     }
 }
 
-#[cfg(unix)]
-fn stop_on_signal() -> Result<CancellationToken> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let unusable = |error: std::io::Error| Error::general(format!("cannot wait for signals: {error}"));
-    let mut terminate = signal(SignalKind::terminate()).map_err(unusable)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(unusable)?;
-    Ok(stop_after(async move {
-        tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
-        }
-    }))
-}
-
-#[cfg(not(unix))]
-fn stop_on_signal() -> Result<CancellationToken> {
-    Ok(stop_after(async {
-        // without a handler the process ends at once, which is a stop too
-        let _ = tokio::signal::ctrl_c().await;
-    }))
-}
-
-fn stop_after(signal: impl Future<Output = ()> + Send + 'static) -> CancellationToken {
+fn stop_on_signal() -> CancellationToken {
     let stop = CancellationToken::new();
     let token = stop.clone();
     tokio::spawn(async move {
-        signal.await;
+        signals::asked_to_end().await;
         token.cancel();
     });
     stop

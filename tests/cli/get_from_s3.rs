@@ -49,6 +49,11 @@ fn a_revision_a_target_and_a_selection() {
     }
     let output = sandbox.run(&format!("{get} -O - -q"));
     assert_eq!((output.stdout, output.stderr.as_str()), (snapshot(8, 2), ""));
+    std::fs::create_dir(sandbox.path().join("to")).unwrap();
+    let output = sandbox.run(&format!("{get} -O to -q"));
+    let path = "to/3.5.0_0000000000000010_etcd.backup";
+    assert_eq!(output.to_string(), format!("{path}   revision 16   etcd 3.5.0   4128 bytes   sha256 verified\n"));
+    std::fs::remove_dir_all(sandbox.path().join("to")).unwrap();
     let json = sandbox.run(&format!("{get} -o json -q"));
     let value: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
     assert_eq!(value["key"], "team/v1/default/etcd-a/3.5.0_0000000000000010_etcd.backup");
@@ -155,4 +160,24 @@ fn a_server_that_is_not_there_is_exit_1() {
         .run(&format!("get etcd-a --from s3 --bucket bbb --endpoint-url http://127.0.0.1:{port} --force-path-style"));
     assert_eq!(output.code, Some(1), "{output}");
     assert!(output.stderr.contains("could not reach the service"), "{output}");
+}
+
+#[test]
+fn a_dead_api_server_is_neither_asked_nor_waited_for() {
+    let bucket = STORE.bucket("disaster");
+    bucket.put(&format!("v1/databases/etcd-a/{NEWEST}"), &snapshot(8, 1));
+    let mut sandbox = Sandbox::with_keys(READER);
+    // a credential plugin that fails the test if it runs
+    sandbox.write(
+        "kubeconfig",
+        "apiVersion: v1\nkind: Config\ncurrent-context: c\n\
+         clusters: [{name: c, cluster: {server: 'https://192.0.2.1:6443'}}]\n\
+         contexts: [{name: c, context: {cluster: c, user: u, namespace: databases}}]\n\
+         users: [{name: u, user: {exec: {apiVersion: client.authentication.k8s.io/v1, command: touch, args: [plugin-ran], interactiveMode: Never}}}]\n",
+    );
+    sandbox.set("KUBECONFIG", &sandbox.path().join("kubeconfig").display().to_string());
+    sandbox.set("PATH", "/usr/bin:/bin");
+    let output = sandbox.run(&format!("get etcd-a --from s3 -q {} -O out", bucket.flags()));
+    assert_eq!(output.code, Some(0), "{output}");
+    assert_eq!(files(&sandbox), ["kubeconfig", "out"]);
 }

@@ -9,6 +9,7 @@ use crate::api::{EtcdBackup, conditions};
 use crate::cli::Ui;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
+use crate::signals;
 
 /// Between two looks. A look is a GET: whoever may create need not be allowed to watch.
 const POLL: Duration = Duration::from_secs(1);
@@ -32,7 +33,7 @@ pub(super) async fn outcome(session: &Session, made: &EtcdBackup, timeout: Durat
     ui.say("Waiting for the backup to complete; it continues in the cluster if you press Ctrl-C.");
     tokio::select! {
         done = follow(session, made, timeout, ui) => done,
-        _ = tokio::signal::ctrl_c() => {
+        () = signals::asked_to_end() => {
             let name = made.name_any();
             Err(Error::interrupted("stopped waiting; the backup continues in the cluster")
                 .hint(format!("kubectl get etcdbackups.etcd.database.coreos.com {name} -o yaml")))

@@ -14,7 +14,7 @@ use crate::aws::s3::read_ca_bundle;
 use crate::aws::{Access, CredentialSource, ProfileFiles, S3};
 use crate::cli::{KubeFlags, S3ReadFlags, Ui};
 use crate::error::{Error, Result};
-use crate::kubernetes::Session;
+use crate::kubernetes::{self, Session};
 use crate::snapshot::Layout;
 use crate::source::s3::Place;
 
@@ -41,28 +41,32 @@ impl Resolved {
 /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) when nothing names a bucket; those of the
 /// API server and of [`S3::new`].
 pub(super) async fn resolve(cluster: &str, flags: &S3ReadFlags, kube: &KubeFlags, ui: &Ui) -> Result<Resolved> {
-    let session = Session::connect(kube).await;
-    let namespace = match (&kube.namespace, &session) {
-        (Some(namespace), _) => namespace.clone(),
-        (None, Ok(session)) => session.namespace.clone(),
-        (None, Err(_)) => "default".to_owned(),
-    };
     let place = &flags.place;
-    let recorded = match &place.bucket {
-        Some(_) => Recorded::default(),
-        None => Recorded::of(cluster, session.as_ref().map_err(Clone::clone)?, ui).await?,
+    // a client may run a credential plugin, which hangs when Kubernetes is gone
+    let session = match place.bucket.is_none() || flags.secret.is_some() {
+        true => Some(Session::connect(kube).await?),
+        false => None,
+    };
+    let namespace = match &session {
+        Some(session) => session.namespace.clone(),
+        None => kubernetes::namespace(kube),
+    };
+    let recorded = match (&place.bucket, &session) {
+        (None, Some(session)) => Recorded::of(cluster, session, ui).await?,
+        _ => Recorded::default(),
     };
     let spec = recorded.spec;
     let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
+    let ca_pem = match (&flags.ca_bundle, &session) {
+        (Some(path), _) => Some(read_ca_bundle(path)?),
+        (None, Some(session)) if !spec.ca_secret.is_empty() => Some(ca_of(session, &spec.ca_secret).await?),
+        _ => None,
+    };
     let access = Access {
         region: place.region.clone().or(non_empty(spec.region)),
         endpoint_url: place.endpoint_url.clone().or(non_empty(spec.endpoint)),
         force_path_style: place.force_path_style || spec.force_path_style,
-        ca_pem: match &flags.ca_bundle {
-            Some(path) => Some(read_ca_bundle(path)?),
-            None if spec.ca_secret.is_empty() => None,
-            None => Some(ca_of(session.as_ref().map_err(Clone::clone)?, &spec.ca_secret).await?),
-        },
+        ca_pem,
     };
     access.endpoint_url.as_deref().map_or(Ok(()), reachable)?;
     let credentials = credentials(flags, &spec.aws_secret, session.as_ref(), ui).await?;
@@ -132,28 +136,29 @@ async fn secret(session: &Session, name: &str) -> Result<BTreeMap<String, Vec<u8
 async fn credentials(
     flags: &S3ReadFlags,
     recorded: &str,
-    session: Result<&Session, &Error>,
+    session: Option<&Session>,
     ui: &Ui,
 ) -> Result<CredentialSource> {
-    let from_secret = async |name: &str| {
-        let session = session.map_err(Clone::clone)?;
-        let origin = format!("secret {}/{name}", session.namespace);
-        ProfileFiles::from_keys(origin, &secret(session, name).await?).map(CredentialSource::Files)
-    };
-    if let Some(name) = &flags.secret {
-        return from_secret(name).await;
-    }
     let own = CredentialSource::Chain { profile: flags.profile.clone() };
-    if flags.profile.is_some() || recorded.is_empty() {
+    let (Some(session), None) = (session, &flags.profile) else { return Ok(own) };
+    if let Some(name) = &flags.secret {
+        return from_secret(session, name).await;
+    }
+    if recorded.is_empty() {
         return Ok(own);
     }
-    match from_secret(recorded).await {
+    match from_secret(session, recorded).await {
         Ok(source) => Ok(source),
         Err(error) => {
             ui.say(format!("s3: secret {recorded:?} not used: {}", error.message()));
             Ok(own)
         }
     }
+}
+
+async fn from_secret(session: &Session, name: &str) -> Result<CredentialSource> {
+    let origin = format!("secret {}/{name}", session.namespace);
+    ProfileFiles::from_keys(origin, &secret(session, name).await?).map(CredentialSource::Files)
 }
 
 /// A Service's name means nothing outside the cluster: trying it would only end in a time-out.

@@ -1,0 +1,21 @@
+//! The signals that ask this process to end.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Resolves on SIGINT (Ctrl-C) or SIGTERM. Once it was polled, neither ends the process by itself any more.
+pub async fn asked_to_end() {
+    let on = async |kind| match signal(kind) {
+        Ok(mut received) => {
+            received.recv().await;
+        }
+        // without a handler the signal keeps its default action, which ends the process
+        Err(error) => {
+            tracing::warn!(%error, "cannot wait for a signal");
+            std::future::pending().await
+        }
+    };
+    tokio::select! {
+        () = on(SignalKind::interrupt()) => {}
+        () = on(SignalKind::terminate()) => {}
+    }
+}
