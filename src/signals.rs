@@ -2,7 +2,7 @@
 
 use tokio::signal::unix::{SignalKind, signal};
 
-/// Resolves on SIGINT (Ctrl-C) or SIGTERM. Once it was polled, neither ends the process by itself any more.
+/// Resolves on SIGINT (Ctrl-C), SIGTERM or SIGHUP. Once it was polled, none of them ends the process by itself any more.
 pub async fn asked_to_end() {
     let on = async |kind| match signal(kind) {
         Ok(mut received) => {
@@ -17,5 +17,6 @@ pub async fn asked_to_end() {
     tokio::select! {
         () = on(SignalKind::interrupt()) => {}
         () = on(SignalKind::terminate()) => {}
+        () = on(SignalKind::hangup()) => {}
     }
 }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use crate::snapshot::History;
+use crate::snapshot::metadata::{KeyHash, Sameness};
 
 /// What is known of a stored history.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -14,6 +15,8 @@ pub struct Stored {
     pub greatest: u64,
     /// The etcd cluster that its snapshots came from, where that is recorded.
     pub cluster_id: Option<u64>,
+    /// etcd's hash of all keys at that revision, where that is recorded.
+    pub hash_kv: Option<KeyHash>,
 }
 
 /// What etcd says now.
@@ -23,6 +26,9 @@ pub struct Now {
     pub revision: u64,
     /// Whether a quorum confirmed the revision.
     pub confirmed: bool,
+    /// Whether etcd, at the greatest revision of the newest history, has the data that was stored then. A cluster
+    /// that was recreated with the same addresses has the same id, and only its data tells.
+    pub data: Sameness,
     pub time: jiff::Timestamp,
 }
 
@@ -44,6 +50,7 @@ pub fn decide(stored: &BTreeMap<History, Stored>, now: Now) -> Decision {
             let owned_before = stored.values().any(|history| history.cluster_id == Some(now.cluster_id));
             if owned_before { Decision::Shared { other } } else { begin() }
         }
+        _ if now.data == Sameness::Different => begin(),
         // without a quorum a member may only lag behind
         _ if now.revision < current.greatest && now.confirmed => begin(),
         _ => Decision::Into(newest.clone()),
@@ -58,11 +65,17 @@ mod tests {
     const OTHER: u64 = 0xbb;
 
     fn now(revision: u64, confirmed: bool) -> Now {
-        Now { cluster_id: MINE, revision, confirmed, time: "2026-01-02T03:04:05Z".parse().unwrap() }
+        Now {
+            cluster_id: MINE,
+            revision,
+            confirmed,
+            data: Sameness::Unknown,
+            time: "2026-01-02T03:04:05Z".parse().unwrap(),
+        }
     }
 
     fn first(greatest: u64, cluster_id: Option<u64>) -> BTreeMap<History, Stored> {
-        BTreeMap::from([(History::First, Stored { greatest, cluster_id })])
+        BTreeMap::from([(History::First, Stored { greatest, cluster_id, hash_kv: None })])
     }
 
     fn begun() -> Decision {
@@ -88,9 +101,20 @@ mod tests {
     }
 
     #[test]
+    fn a_cluster_recreated_with_its_old_id_begins_a_new_one() {
+        let other_data = Now { data: Sameness::Different, ..now(11, true) };
+        assert_eq!(decide(&first(10, Some(MINE)), other_data), begun());
+        let same_data = Now { data: Sameness::Same, ..now(11, true) };
+        assert_eq!(decide(&first(10, Some(MINE)), same_data), Decision::Into(History::First));
+    }
+
+    #[test]
     fn two_clusters_on_one_prefix_are_told_apart() {
         let mut stored = first(10, Some(MINE));
-        stored.insert(History::begin(now(1, true).time, OTHER), Stored { greatest: 1, cluster_id: Some(OTHER) });
+        stored.insert(
+            History::begin(now(1, true).time, OTHER),
+            Stored { greatest: 1, cluster_id: Some(OTHER), hash_kv: None },
+        );
         assert_eq!(decide(&stored, now(11, true)), Decision::Shared { other: OTHER });
     }
 }

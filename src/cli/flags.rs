@@ -138,6 +138,9 @@ fn parse_bucket(text: &str) -> Result<String, String> {
 /// An http or https URL.
 pub fn parse_url(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|_| "not a URL".to_owned())?;
+    if uri.authority().is_some_and(|authority| authority.as_str().contains('@')) {
+        return Err("must hold no user and password: they would show in objects, logs and process lists".to_owned());
+    }
     match (uri.scheme_str(), uri.host()) {
         (Some("http" | "https"), Some(host)) if !host.is_empty() => Ok(text.to_owned()),
         _ => Err("must start with http:// or https:// and name a host".to_owned()),

@@ -36,12 +36,20 @@ impl DryRun {
     }
 }
 
+/// `object` as a value, to be printed with others.
+///
+/// # Errors
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) when it cannot be serialised.
+pub fn to_value(object: &impl Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(object).map_err(|error| unprintable(&error))
+}
+
 /// `object` as YAML, keys in alphabetical order as kubectl prints them.
 ///
 /// # Errors
 /// [`ErrorKind::General`](crate::error::ErrorKind::General) when it cannot be serialised.
 pub fn to_yaml(object: &impl Serialize) -> Result<String> {
-    let value = serde_json::to_value(object).map_err(|error| unprintable(&error))?;
+    let value = to_value(object)?;
     // kubectl wraps nothing, and the data of a Secret is one long line
     let options = serde_yaml::ser_options! { folded_wrap_chars: usize::MAX };
     serde_yaml::to_string_with_options(&value, options).map_err(|error| unprintable(&error))
@@ -52,7 +60,7 @@ pub fn to_yaml(object: &impl Serialize) -> Result<String> {
 /// # Errors
 /// [`ErrorKind::General`](crate::error::ErrorKind::General) when it cannot be serialised.
 pub fn to_json(object: &impl Serialize) -> Result<String> {
-    let value = serde_json::to_value(object).map_err(|error| unprintable(&error))?;
+    let value = to_value(object)?;
     let mut bytes = Vec::new();
     let formatter = serde_json::ser::PrettyFormatter::with_indent(b"    ");
     let mut serializer = serde_json::Serializer::with_formatter(&mut bytes, formatter);

@@ -33,7 +33,7 @@ impl Ui {
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when stdout cannot be written.
     pub fn data(&self, text: impl AsRef<str>) -> Result<()> {
         let mut out = io::stdout().lock();
-        let text = text.as_ref();
+        let text = &printable(text.as_ref());
         let written = out.write_all(text.as_bytes()).and_then(|()| match text.ends_with('\n') {
             true => out.flush(),
             false => out.write_all(b"\n").and_then(|()| out.flush()),
@@ -70,6 +70,22 @@ impl Ui {
 
     fn line(&self, text: &str) {
         // nobody is left to tell when stderr itself is gone
-        let _ = writeln!(io::stderr().lock(), "{text}");
+        let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+    }
+}
+
+/// Text of servers and stores may hold what a terminal takes for commands.
+fn printable(text: &str) -> String {
+    let shown = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
+    text.chars().map(shown).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_commands_the_terminal() {
+        assert_eq!(printable("a\tb\n\u{1b}[31mred\u{9b}2J"), "a\tb\n\u{fffd}[31mred\u{fffd}2J");
     }
 }

@@ -15,7 +15,7 @@ use crate::cli::flags::parse_duration;
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, S3Flags, Ui};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kubernetes::{self, Session};
+use crate::kubernetes::{self, Force, Session};
 use plan::{Credentials, Plan};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -54,11 +54,14 @@ pub struct Args {
     /// Update the object if it exists, by server-side apply
     #[arg(long, requires = "name")]
     apply: bool,
+    /// Take over fields that another tool manages, of the Secret, the ConfigMap or the applied object
+    #[arg(long)]
+    force_conflicts: bool,
     /// Wait for the outcome; it is the exit code
     #[arg(long)]
     wait: bool,
-    /// How long to wait
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "10m", requires = "wait")]
+    /// How long to wait; the operator itself gives up after 10m
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "11m", requires = "wait")]
     timeout: Duration,
     /// Only check: none, client (contacts nobody) or server
     #[arg(long, value_name = "MODE", default_value = "none", conflicts_with = "wait")]
@@ -108,23 +111,36 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         Credentials::Named | Credentials::Ambient => None,
     };
     if args.dry_run == DryRun::Client {
-        return print(
-            &args,
-            made.as_ref().map(|objects| (objects, ["created", "created"].to_vec())),
-            &plan.backup,
-            "created",
-            ui,
-        );
+        if let Some(objects) = made.as_ref().filter(|_| args.output.is_none()) {
+            objects.say_each(&["created", "created"], args.dry_run, ui)?;
+        }
+        return print(&args, made.as_ref(), &plan.backup, "created", ui);
     }
     let session = Session::connect(kube).await?;
-    let words = match (&mut made, plan.credentials) {
-        (Some(objects), _) => objects.send(&session, args.dry_run).await?,
-        (None, Credentials::Named) => require_secret(&session, &args, ui).await.map(|()| Vec::new())?,
-        (None, _) => Vec::new(),
-    };
+    match (&mut made, plan.credentials) {
+        (Some(objects), _) => {
+            let force = Force::conflicts(args.force_conflicts);
+            let words = objects.send(&session, args.dry_run, force).await?;
+            // at once: what follows may fail, and these are there
+            if args.output.is_none() {
+                objects.say_each(&words, args.dry_run, ui)?;
+            }
+        }
+        (None, Credentials::Named) => require_secret(&session, &args, ui).await?,
+        (None, _) => {}
+    }
     let (backup, word) = send(&session, &args, plan.backup).await?;
-    print(&args, made.as_ref().map(|objects| (objects, words)), &backup, word, ui)?;
-    if args.wait { wait::outcome(&session, &backup, args.timeout, ui).await } else { Ok(()) }
+    if !args.wait {
+        return print(&args, made.as_ref(), &backup, word, ui);
+    }
+    if args.output.is_none() {
+        print(&args, None, &backup, word, ui)?;
+    }
+    let done = wait::outcome(&session, &backup, args.timeout, ui).await?;
+    match args.output {
+        None => ui.data(wait::success(&done)),
+        Some(_) => print(&args, made.as_ref(), &done, word, ui),
+    }
 }
 
 /// Finds a missing Secret before the backup does.
@@ -150,7 +166,8 @@ async fn require_secret(session: &Session, args: &Args, ui: &Ui) -> Result<()> {
 async fn send(session: &Session, args: &Args, mut backup: EtcdBackup) -> Result<(EtcdBackup, &'static str)> {
     let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
     if args.apply {
-        let (sent, applied) = kubernetes::apply(session, &api, &backup, args.dry_run).await?;
+        let (sent, applied) =
+            kubernetes::apply(session, &api, &backup, args.dry_run, Force::conflicts(args.force_conflicts)).await?;
         return Ok((sent, applied.as_str()));
     }
     let base = backup.name_any();
@@ -170,29 +187,20 @@ async fn send(session: &Session, args: &Args, mut backup: EtcdBackup) -> Result<
     }
 }
 
-fn print(
-    args: &Args,
-    made: Option<(&credentials::Objects, Vec<&'static str>)>,
-    backup: &EtcdBackup,
-    word: &str,
-    ui: &Ui,
-) -> Result<()> {
+/// The backup's line, or with `-o` all objects.
+fn print(args: &Args, made: Option<&credentials::Objects>, backup: &EtcdBackup, word: &str, ui: &Ui) -> Result<()> {
     let name = format!("etcdbackup.etcd.database.coreos.com/{}", backup.name_any());
     let Some(format) = args.output else {
-        if let Some((objects, words)) = &made {
-            objects.say_each(words, args.dry_run, ui)?;
-        }
         return ui.data(format!("{name} {word}{}", args.dry_run.suffix()));
     };
     let mut backup = backup.clone();
     backup.metadata.managed_fields = None;
-    let unprintable = |error| Error::general(format!("cannot print the object: {error}"));
     let (mut values, mut names) = (Vec::new(), Vec::new());
-    if let Some((objects, _)) = &made {
+    if let Some(objects) = made {
         values.extend(objects.values()?);
         names.extend(objects.names());
     }
-    values.push(serde_json::to_value(&backup).map_err(unprintable)?);
+    values.push(output::to_value(&backup)?);
     names.push(name);
     ui.data(output::objects(&values, &names, format)?)
 }

@@ -13,7 +13,7 @@ use crate::aws::profile::{self, File, Kind, Profile};
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, Result};
-use crate::kubernetes::{self, Session};
+use crate::kubernetes::{self, Force, Session};
 
 /// The Secret's name where nothing else is said (etcd-operator, doc/design/s3_backup.md).
 pub const SECRET: &str = "aws-credential";
@@ -37,6 +37,9 @@ pub struct Args {
     secret_name: String,
     #[command(flatten)]
     configmap: ConfigMapFlags,
+    /// Take over fields that another tool manages
+    #[arg(long)]
+    force_conflicts: bool,
     /// Only check: none, client (contacts nobody) or server
     #[arg(long, value_name = "MODE", default_value = "none")]
     dry_run: DryRun,
@@ -111,7 +114,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     let mut objects = plan(&profile, &args.secret_name, &args.configmap, kube.namespace.as_deref());
     if args.dry_run != DryRun::Client {
         let session = Session::connect(kube).await?;
-        let words = objects.send(&session, args.dry_run).await?;
+        let words = objects.send(&session, args.dry_run, Force::conflicts(args.force_conflicts)).await?;
         return objects.print(args.output, &words, args.dry_run, ui);
     }
     objects.print(args.output, &["created", "created"], args.dry_run, ui)
@@ -195,14 +198,14 @@ impl Objects {
     ///
     /// # Errors
     /// The API server's.
-    pub async fn send(&mut self, session: &Session, dry_run: DryRun) -> Result<Vec<&'static str>> {
+    pub async fn send(&mut self, session: &Session, dry_run: DryRun, force: Force) -> Result<Vec<&'static str>> {
         let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
-        let (secret, applied) = kubernetes::apply(session, &secrets, &self.secret, dry_run).await?;
+        let (secret, applied) = kubernetes::apply(session, &secrets, &self.secret, dry_run, force).await?;
         self.secret = secret;
         let mut words = vec![applied.as_str()];
         if let Some(configmap) = &mut self.configmap {
             let configmaps: Api<ConfigMap> = Api::namespaced(session.client.clone(), &session.namespace);
-            let (sent, applied) = kubernetes::apply(session, &configmaps, configmap, dry_run).await?;
+            let (sent, applied) = kubernetes::apply(session, &configmaps, configmap, dry_run, force).await?;
             *configmap = sent;
             words.push(applied.as_str());
         }
@@ -214,10 +217,9 @@ impl Objects {
     /// # Errors
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when one cannot be serialised.
     pub fn values(&self) -> Result<Vec<serde_json::Value>> {
-        let unprintable = |error| Error::general(format!("cannot print the object: {error}"));
-        let mut values = vec![serde_json::to_value(&self.secret).map_err(unprintable)?];
+        let mut values = vec![output::to_value(&self.secret)?];
         if let Some(configmap) = &self.configmap {
-            values.push(serde_json::to_value(configmap).map_err(unprintable)?);
+            values.push(output::to_value(configmap)?);
         }
         for metadata in values.iter_mut().filter_map(|value| value.get_mut("metadata")?.as_object_mut()) {
             metadata.remove("managedFields");

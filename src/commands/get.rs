@@ -2,6 +2,7 @@
 
 mod place;
 
+use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, ValueEnum};
@@ -106,8 +107,12 @@ enum Found {
 /// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) for bytes that fail proof (no file is
 /// written), those of the sources and of the disk.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    check_directory_name(&args.cluster)?;
     let named = args.file.as_ref().filter(|file| !file.is_dir()).map(|file| target(&args, file.clone()));
     named.iter().try_for_each(Target::check)?;
+    if named == Some(Target::Stdout) && std::io::stdout().is_terminal() {
+        return Err(Error::usage("-O - would write the snapshot to this terminal").hint("redirect it, or name a file"));
+    }
     let wanted =
         Wanted { revision: args.revision, etcd_version: args.etcd_version.clone(), history: args.history.clone() };
     let mut found = find(&args, kube, &wanted, ui).await?;
@@ -124,6 +129,16 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         Err(error) => return Err(advise(error, &found, &args.cluster)),
     };
     report(&target, &name, &proof, ui)
+}
+
+/// Old clusters have names that the CRD would refuse; a directory they must still name.
+fn check_directory_name(cluster: &str) -> Result<()> {
+    match cluster {
+        "" | "." | ".." => {}
+        _ if cluster.contains(|c: char| c == '/' || c.is_control()) => {}
+        _ => return Ok(()),
+    }
+    Err(Error::usage(format!("{cluster:?} is not the name of a cluster")))
 }
 
 fn target(args: &Args, path: PathBuf) -> Target {
@@ -146,7 +161,11 @@ async fn find(args: &Args, kube: &KubeFlags, wanted: &Wanted, ui: &Ui) -> Result
     let place = place::resolve(&args.cluster, &args.s3, kube, ui).await?;
     let probed = probe(&place.s3, place.as_place(&args.cluster)).await?;
     let (source, listing) = probed.one(&place.s3, place.as_place(&args.cluster))?;
-    ui.say(format!("s3: {} snapshots in {}", listing.snapshots.len(), source.s3.url(&source.directory)));
+    let count = match listing.snapshots.len() {
+        1 => "1 snapshot".to_owned(),
+        many => format!("{many} snapshots"),
+    };
+    ui.say(format!("s3: {count} in {}", source.s3.url(&source.directory)));
     warn_of_foreign(&listing, ui);
     let snapshot = source::select(&listing.snapshots, wanted)?.clone();
     let older = source::next_older(&listing.snapshots, &snapshot);
@@ -183,6 +202,14 @@ fn warn_of_foreign(listing: &Listing, ui: &Ui) {
 }
 
 impl Found {
+    /// URL of the snapshot, for messages.
+    fn location(&self) -> String {
+        match self {
+            Self::Service(_, snapshot) => snapshot.location.clone(),
+            Self::S3 { source, snapshot, .. } => source.s3.url(&snapshot.location),
+        }
+    }
+
     fn snapshot(&self) -> &StoredSnapshot {
         match self {
             Self::Service(_, snapshot) | Self::S3 { snapshot, .. } => snapshot,
@@ -196,7 +223,7 @@ async fn fetch(found: &mut Found, target: &Target, ui: &Ui) -> Result<Proof> {
         Found::S3 { source, snapshot, .. } => (source.open(snapshot, None).await?, snapshot.size),
     };
     let snapshot = found.snapshot();
-    ui.say(format!("downloading {} from {}", snapshot.name, snapshot.location));
+    ui.say(format!("downloading {} from {}", snapshot.name, found.location()));
     let mut progress = Progress::new(ui, snapshot.name.as_str(), size);
     let proof = download::receive(body, size, target, |bytes| progress.advance(bytes)).await;
     progress.finish();
@@ -209,7 +236,7 @@ fn advise(error: Error, found: &Found, cluster: &str) -> Error {
         return error;
     }
     let snapshot = found.snapshot();
-    let error = error.context(format!("{} from {}", snapshot.name, snapshot.location));
+    let error = error.context(format!("{} from {}", snapshot.name, found.location()));
     let history = match &snapshot.history {
         History::First => String::new(),
         later @ History::Later(_) => format!(" --history {}", later.name()),

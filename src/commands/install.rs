@@ -14,7 +14,7 @@ use crate::cli::flags::parse_duration;
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, ErrorKind, Result};
-use crate::kubernetes::{self, Session};
+use crate::kubernetes::{self, Force, Session};
 use manifests::{Install, Manifest};
 
 /// The image of this version: the operator and its agents.
@@ -88,7 +88,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     refuse_foreign_crd(&session, args.force).await?;
     for manifest in install.manifests()? {
         let api = manifest.api(&session);
-        let (_, applied) = kubernetes::apply(&session, &api, &manifest.object, args.dry_run)
+        let (_, applied) = kubernetes::apply(&session, &api, &manifest.object, args.dry_run, Force::Yes)
             .await
             .map_err(|error| hinted(error, &session))?;
         ui.data(format!("{} {}{}", manifest.shown(), applied.as_str(), args.dry_run.suffix()))?;

@@ -29,7 +29,7 @@ pub struct Args {
     /// Most Jobs that the operator has running at a time
     #[arg(long, value_name = "N", default_value = "10")]
     pub max_concurrent_runs: NonZeroU16,
-    /// Port of /healthz, /readyz and /metrics
+    /// Port of /healthz and /readyz
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub health_port: u16,
 }

@@ -52,11 +52,33 @@ where
     session.request(TIMEOUT, session.client.request(request)).await
 }
 
+/// What to do about fields that another field manager has set.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Force {
+    /// Leave them, and fail.
+    No,
+    /// Take them over.
+    Yes,
+}
+
+impl Force {
+    /// kubectl's `--force-conflicts`.
+    pub fn conflicts(flag: bool) -> Self {
+        if flag { Self::Yes } else { Self::No }
+    }
+}
+
 /// Applies `object` on the server and says whether that made or changed it.
 ///
 /// # Errors
-/// The API server's, in kubectl's words; a conflict with another field manager among them.
-pub async fn apply<K>(session: &Session, api: &Api<K>, object: &K, dry_run: DryRun) -> Result<(K, Applied)>
+/// The API server's, in kubectl's words; without `force`, a conflict with another field manager among them.
+pub async fn apply<K>(
+    session: &Session,
+    api: &Api<K>,
+    object: &K,
+    dry_run: DryRun,
+    force: Force,
+) -> Result<(K, Applied)>
 where
     K: Resource + Serialize + DeserializeOwned + Clone + Debug,
 {
@@ -70,11 +92,15 @@ where
     };
     let params = PatchParams {
         dry_run: dry_run == DryRun::Server,
-        force: true,
+        force: force == Force::Yes,
         field_manager: Some(FIELD_MANAGER.to_owned()),
         field_validation: Some(ValidationDirective::Strict),
     };
-    let after = session.request(TIMEOUT, api.patch(&name, &params, &Patch::Apply(object))).await?;
+    let after = session.request(TIMEOUT, api.patch(&name, &params, &Patch::Apply(object))).await;
+    let after = after.map_err(|error| match error.message().starts_with("Error from server (Conflict)") {
+        true => error.hint(format!("{name} was made by another tool: choose another name, or add --force-conflicts")),
+        false => error,
+    })?;
     let applied = match before {
         None => Applied::Created,
         Some(before) if content(&before) == content(&after) => Applied::Unchanged,

@@ -5,7 +5,7 @@ mod error;
 pub mod forward;
 mod session;
 
-pub use apply::{Applied, apply, create};
+pub use apply::{Applied, Force, apply, create};
 pub use error::explain;
 pub use session::{Session, namespace};
 

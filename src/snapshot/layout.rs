@@ -117,9 +117,16 @@ pub fn classify(relative: &str) -> Entry {
     }
 }
 
-/// Whether `name` can be the directory of a history: nothing that a terminal or a path would mind.
+/// Whether `name` is one that [`History::begin`] makes: any other would upset their order.
 fn is_history_name(name: &str) -> bool {
-    !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_:.".contains(&b)) && !name.contains("..")
+    let Some((time, id)) = name.split_once('_') else { return false };
+    let of_time = |(at, b): (usize, u8)| match at {
+        8 => b == b'T',
+        15 => b == b'Z',
+        _ => b.is_ascii_digit(),
+    };
+    let of_id = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+    time.len() == 16 && time.bytes().enumerate().all(of_time) && (1..=16).contains(&id.len()) && id.bytes().all(of_id)
 }
 
 #[cfg(test)]
@@ -150,6 +157,9 @@ mod tests {
             "history/../3.5.0_0f_etcd.backup",
         ] {
             assert_eq!(classify(known), Entry::Known, "{known}");
+        }
+        for odd in ["first", "latest", ".", "zzz", "20260101T000000Z_", "20260101T000000Z_XY"] {
+            assert_eq!(classify(&format!("history/{odd}/3.5.0_0f_etcd.backup")), Entry::Known, "{odd}");
         }
         for foreign in ["notes.txt", "history/20260101T000000Z_ab/notes.txt"] {
             assert_eq!(classify(foreign), Entry::Foreign, "{foreign}");

@@ -117,8 +117,8 @@ impl ServiceSource {
         Ok((answer.into_body()?, length))
     }
 
-    /// Whether the last look ended with a no to the question itself: nothing such is stored, it does not suit, or
-    /// it has to be asked more exactly. Every other failure is about the service.
+    /// Whether the last look ended with a no to the question itself: the newest does not suit, or it has to be
+    /// asked more exactly. Every other failure is about the service or what it knows.
     pub fn refused(&self) -> bool {
         self.refused
     }
@@ -130,8 +130,7 @@ impl ServiceSource {
             // an answer to HEAD has no body, and the body says why
             answer = self.send(Method::GET, &query, HeaderMap::new()).await?;
         }
-        self.refused =
-            matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND | StatusCode::CONFLICT);
+        self.refused = matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::CONFLICT);
         if answer.status() != StatusCode::OK {
             return Err(self.refusal(answer).await);
         }

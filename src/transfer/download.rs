@@ -26,13 +26,17 @@ pub enum Target {
 }
 
 impl Target {
-    /// Refuses a target that exists, before anything is transferred.
+    /// Refuses a target that must not be written, before anything is transferred.
     ///
     /// # Errors
-    /// [`ErrorKind::General`](crate::error::ErrorKind::General).
+    /// [`ErrorKind::General`](crate::error::ErrorKind::General) for a file that exists, and even with `force` for
+    /// anything that is not a regular file: a device, a pipe, a link.
     pub fn check(&self) -> Result<()> {
-        match self {
-            Self::File { path, force: false } if path.symlink_metadata().is_ok() => Err(exists(path)),
+        let Self::File { path, force } = self else { return Ok(()) };
+        match path.symlink_metadata() {
+            Ok(found) if !found.is_file() => Err(Error::general(format!("{} is not a regular file", path.display()))
+                .hint("name another one with -O PATH")),
+            Ok(_) if !force => Err(exists(path)),
             _ => Ok(()),
         }
     }
@@ -118,37 +122,28 @@ async fn pour<W: Write + Send + 'static>(
     }
 }
 
-/// `TARGET.part`, mode 0600, removed unless it is published.
+/// `TARGET.part`, mode 0600, made by this run and removed unless it is published.
 struct PartFile {
     path: PathBuf,
 }
 
 impl PartFile {
+    /// A file that was not there before: one that was may be another run's, or somebody's own.
     fn create(target: &Path) -> Result<(Self, File)> {
         use std::os::unix::fs::OpenOptionsExt;
         let mut name: OsString = target.as_os_str().to_owned();
         name.push(".part");
         let path = PathBuf::from(name);
         let shown = path.display().to_string();
-        // a name that is a link would send the bytes elsewhere
-        let opened = OpenOptions::new()
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(0o600)
-            .custom_flags(rustix::fs::OFlags::NOFOLLOW.bits() as i32)
-            .open(&path);
-        let file = opened.map_err(|error| unwritable(&shown, &error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(std::fs::TryLockError::WouldBlock) => {
-                return Err(Error::general(format!("another download is writing {shown}")));
+        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
+        let file = file.map_err(|error| match error.kind() {
+            io::ErrorKind::AlreadyExists => {
+                Error::general(format!("{shown} exists: another download is running, or one was killed"))
+                    .hint(format!("if none is running: rm {shown}"))
             }
-            Err(std::fs::TryLockError::Error(error)) => return Err(unwritable(&shown, &error)),
-        }
-        let part = Self { path };
-        file.set_len(0).map_err(|error| unwritable(&shown, &error))?;
-        Ok((part, file))
+            _ => unwritable(&shown, &error),
+        })?;
+        Ok((Self { path }, file))
     }
 
     /// Brings the bytes to the disk, gives them their name, and brings that to the disk.
@@ -267,8 +262,20 @@ mod tests {
     async fn two_runs_into_one_target_do_not_meet() {
         let directory = tempfile::tempdir().unwrap();
         let path = directory.path().join("a");
-        let (_part, _file) = PartFile::create(&path).unwrap();
+        let (part, _file) = PartFile::create(&path).unwrap();
         let error = get(&snapshot(), None, &path, false).await.unwrap_err();
         assert!(error.message().contains("another download"), "{}", error.message());
+        assert!(part.path.exists(), "the refused run removed the other's file");
+    }
+
+    #[test]
+    fn only_regular_files_are_replaced() {
+        let directory = tempfile::tempdir().unwrap();
+        let link = directory.path().join("link");
+        std::os::unix::fs::symlink("elsewhere", &link).unwrap();
+        for path in [link, PathBuf::from("/dev/null"), directory.path().to_owned()] {
+            let error = Target::File { path, force: true }.check().unwrap_err();
+            assert!(error.message().ends_with("is not a regular file"), "{}", error.message());
+        }
     }
 }

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
 use aws_sdk_s3::primitives::ByteStream;
-use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart, ServerSideEncryption};
+use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use bytes::{Bytes, BytesMut};
-use futures::stream::{FuturesUnordered, StreamExt};
-use futures::{Stream, pin_mut};
+use futures::{Stream, StreamExt, pin_mut};
+use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::aws::{S3, explain};
@@ -25,13 +25,14 @@ const MIN_PART_BYTES: u64 = 8 << 20;
 /// Parts being sent while the next one fills.
 const IN_FLIGHT: usize = 2;
 
+/// How long parts that are being sent may take to end before their upload is aborted.
+const PARTS_END: std::time::Duration = std::time::Duration::from_secs(5);
+
 /// Where an upload goes and what it carries.
 #[derive(Debug, Clone)]
 pub struct Destination {
     pub key: String,
     pub metadata: Metadata,
-    /// `AES256` or `aws:kms`, and the key for the latter.
-    pub encryption: Option<(String, Option<String>)>,
 }
 
 /// What became of an upload.
@@ -62,8 +63,9 @@ pub async fn store(
     cancel: &CancellationToken,
 ) -> Result<Uploaded> {
     let upload = Upload { s3, key: &destination.key, id: begin(s3, destination).await? };
+    let mut parts = JoinSet::new();
     let sent = tokio::select! {
-        sent = upload.send(part_bytes(total) as usize, body) => sent,
+        sent = upload.send(part_bytes(total) as usize, body, &mut parts) => sent,
         () = cancel.cancelled() => Err(Error::interrupted("the upload was cancelled")),
     };
     let done = match sent {
@@ -71,6 +73,11 @@ pub async fn store(
         Err(error) => Err(error),
     };
     if !matches!(done, Ok(Uploaded::Stored(_))) {
+        // a part that arrives after the abort would stay, and be paid for
+        let ended = async { while parts.join_next().await.is_some() {} };
+        if tokio::time::timeout(PARTS_END, ended).await.is_err() {
+            tracing::warn!("aborting the upload while parts are still being sent");
+        }
         upload.abort().await;
     }
     done
@@ -80,13 +87,18 @@ async fn begin(s3: &S3, destination: &Destination) -> Result<String> {
     let metadata: BTreeMap<String, String> = destination.metadata.to_pairs();
     let mut request = s3.client.create_multipart_upload().bucket(&s3.bucket).key(&destination.key);
     request = request.set_metadata(Some(metadata.into_iter().collect()));
-    if let Some((algorithm, key)) = &destination.encryption {
-        request = request.server_side_encryption(ServerSideEncryption::from(algorithm.as_str()));
-        request = request.set_ssekms_key_id(key.clone());
-    }
     let doing = format!("starting the upload of {}", s3.url(&destination.key));
     let answer = request.send().await.map_err(|error| explain(&error, &doing, s3))?;
     answer.upload_id().map(str::to_owned).ok_or_else(|| Error::general(format!("s3: no upload id, {doing}")))
+}
+
+/// The next part that is there; `None` when none is being sent.
+async fn next(sending: &mut JoinSet<Result<CompletedPart>>) -> Result<Option<CompletedPart>> {
+    match sending.join_next().await {
+        None => Ok(None),
+        Some(Ok(part)) => part.map(Some),
+        Some(Err(error)) => Err(Error::general(format!("sending a part: {error}"))),
+    }
 }
 
 struct Upload<'a> {
@@ -101,11 +113,11 @@ impl Upload<'_> {
         &self,
         part_bytes: usize,
         body: impl Stream<Item = Result<Bytes>>,
+        sending: &mut JoinSet<Result<CompletedPart>>,
     ) -> Result<(Proof, Vec<CompletedPart>)> {
         pin_mut!(body);
         let mut hasher = TrailerHasher::default();
         let mut filling = BytesMut::with_capacity(part_bytes);
-        let mut sending = FuturesUnordered::new();
         let mut parts = Vec::new();
         let mut number = 0;
         while let Some(chunk) = body.next().await {
@@ -115,34 +127,35 @@ impl Upload<'_> {
                 let taken = chunk.split_to(chunk.len().min(part_bytes - filling.len()));
                 filling.extend_from_slice(&taken);
                 if filling.len() == part_bytes {
-                    if sending.len() == IN_FLIGHT
-                        && let Some(part) = sending.next().await
-                    {
-                        parts.push(part?);
+                    if sending.len() == IN_FLIGHT {
+                        parts.extend(next(sending).await?);
                     }
                     number += 1;
                     let full = std::mem::replace(&mut filling, BytesMut::with_capacity(part_bytes));
-                    sending.push(self.part(number, full.freeze()));
+                    sending.spawn(self.part(number, full.freeze()));
                 }
             }
         }
         let proof = hasher.finish()?;
         if !filling.is_empty() {
-            sending.push(self.part(number + 1, filling.freeze()));
+            sending.spawn(self.part(number + 1, filling.freeze()));
         }
-        while let Some(part) = sending.next().await {
-            parts.push(part?);
+        while let Some(part) = next(sending).await? {
+            parts.push(part);
         }
         parts.sort_by_key(CompletedPart::part_number);
         Ok((proof, parts))
     }
 
-    async fn part(&self, number: i32, bytes: Bytes) -> Result<CompletedPart> {
-        let doing = format!("sending part {number} of {}", self.s3.url(self.key));
-        let request = self.s3.client.upload_part().bucket(&self.s3.bucket).key(self.key).upload_id(&self.id);
+    fn part(&self, number: i32, bytes: Bytes) -> impl Future<Output = Result<CompletedPart>> + use<> {
+        let s3 = self.s3.clone();
+        let doing = format!("sending part {number} of {}", s3.url(self.key));
+        let request = s3.client.upload_part().bucket(&s3.bucket).key(self.key).upload_id(&self.id);
         let request = request.part_number(number).body(ByteStream::from(bytes));
-        let answer = request.send().await.map_err(|error| explain(&error, &doing, self.s3))?;
-        Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag().map(str::to_owned)).build())
+        async move {
+            let answer = request.send().await.map_err(|error| explain(&error, &doing, &s3))?;
+            Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag().map(str::to_owned)).build())
+        }
     }
 
     async fn complete(&self, proof: Proof, parts: Vec<CompletedPart>, metadata: &Metadata) -> Result<Uploaded> {
@@ -175,10 +188,8 @@ impl Upload<'_> {
         };
         let theirs = Metadata::from_pairs(|key| head.metadata()?.get(key).map(String::as_str));
         match theirs {
-            Some(theirs) if theirs.cluster_id == metadata.cluster_id => Ok(Uploaded::AlreadyStored),
-            _ => Err(Error::general(format!(
-                "KeyExists: {url} is in the store and not from this cluster; nothing was overwritten"
-            ))),
+            Some(theirs) if theirs.holds_what(metadata) => Ok(Uploaded::AlreadyStored),
+            _ => Err(key_exists(&url)),
         }
     }
 
@@ -189,6 +200,11 @@ impl Upload<'_> {
             tracing::warn!("{}", explain(&error, &doing, self.s3).message());
         }
     }
+}
+
+/// Somebody else's object is under the key.
+pub fn key_exists(url: &str) -> Error {
+    Error::general(format!("KeyExists: {url} is in the store and not from this cluster; nothing was overwritten"))
 }
 
 /// The answers after which the key may hold an object: a precondition that failed, a race, or a lost

@@ -18,8 +18,13 @@ struct Etcd {
 
 impl Etcd {
     fn start() -> Self {
+        Self::start_with(free_ports())
+    }
+
+    /// With the same ports a new cluster gets the id of the old one.
+    fn start_with(ports: [u16; 2]) -> Self {
         let directory = tempfile::tempdir().unwrap();
-        let [client, peer] = free_ports().map(|port: u16| format!("http://127.0.0.1:{port}"));
+        let [client, peer] = ports.map(|port| format!("http://127.0.0.1:{port}"));
         let flags = [
             ("--data-dir", "data".to_owned()),
             ("--listen-client-urls", client.clone()),
@@ -153,4 +158,24 @@ fn a_signal_aborts_the_upload() {
     let stored = bucket.keys().len();
     assert!((code, stored) == (Some(130), 0) || (code, stored) == (Some(0), 1), "exit {code:?}, {stored} stored");
     assert_eq!(bucket.unfinished_uploads(), 0);
+}
+
+#[test]
+fn a_cluster_recreated_with_its_old_id_is_told_by_its_data() {
+    let (bucket, sandbox, ports) = (STORE.bucket("same-id"), Sandbox::with_keys(ROOT), free_ports());
+    let first = Etcd::start_with(ports);
+    first.put("key", "one");
+    assert_eq!(backup(&sandbox, &first, &bucket.flags()).0.code, Some(0));
+    drop(first);
+    let second = Etcd::start_with(ports);
+    second.put("key", "two");
+    let (output, report) = backup(&sandbox, &second, &bucket.flags());
+    assert_eq!(output.code, Some(0), "{output}");
+    let Some(RunReport::Stored { already_stored: false, etcd_revision: 2, history, .. }) = report else {
+        panic!("{report:?}")
+    };
+    assert_ne!(history, "first");
+    // the same data again is known as such
+    let (_, report) = backup(&sandbox, &second, &bucket.flags());
+    assert!(matches!(report, Some(RunReport::Stored { already_stored: true, .. })), "{report:?}");
 }

@@ -17,18 +17,26 @@ pub const READER: (&str, &str) = ("reader", "reader-of-this-test");
 
 /// A real server that ends with the test process, also when that is killed.
 pub struct Server {
-    _shell: Child,
+    shell: Child,
+}
+
+impl Drop for Server {
+    /// Ends the server, and waits until its ports are free.
+    fn drop(&mut self) {
+        drop(self.shell.stdin.take());
+        self.shell.wait().unwrap();
+    }
 }
 
 impl Server {
     /// Starts `program` below a shell that kills it when this process's end of the pipe closes.
     pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)], directory: &Path) -> Self {
         assert!(program.is_file(), "{} is missing: run tests/cluster/build etcd versitygw", program.display());
-        let script = r#""$@" >log 2>&1 </dev/null & pid=$!; read -r _; kill -9 $pid"#;
+        let script = r#""$@" >log 2>&1 </dev/null & pid=$!; read -r _; kill -9 $pid; wait $pid"#;
         let mut shell = Command::new("bash");
         shell.args(["-c", script, "server"]).arg(program).args(arguments).current_dir(directory);
-        shell.envs(environment.iter().copied()).stdin(Stdio::piped());
-        Self { _shell: shell.spawn().unwrap() }
+        shell.envs(environment.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::null());
+        Self { shell: shell.spawn().unwrap() }
     }
 }
 

@@ -24,24 +24,24 @@ enum Standing {
     Failed(String),
 }
 
-/// Waits until the backup that was made has succeeded or failed.
+/// Waits until the backup that was made has succeeded, and returns it, or has failed.
 ///
 /// # Errors
 /// [`ErrorKind::BackupFailed`] with the operator's Reason, [`ErrorKind::TimedOut`], [`ErrorKind::NotFound`]
 /// when the object was deleted or replaced, [`ErrorKind::Interrupted`] after Ctrl-C.
-pub(super) async fn outcome(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<()> {
+pub(super) async fn outcome(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<EtcdBackup> {
     ui.say("Waiting for the backup to complete; it continues in the cluster if you press Ctrl-C.");
     tokio::select! {
         done = follow(session, made, timeout, ui) => done,
         () = signals::asked_to_end() => {
             let name = made.name_any();
             Err(Error::interrupted("stopped waiting; the backup continues in the cluster")
-                .hint(format!("kubectl get etcdbackups.etcd.database.coreos.com {name} -o yaml")))
+                .hint(format!("kubectl get etcdbackups.etcd.database.coreos.com {name} -n {} -o yaml", session.namespace)))
         }
     }
 }
 
-async fn follow(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<()> {
+async fn follow(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<EtcdBackup> {
     let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
     let name = made.name_any();
     let (started, mut last_line) = (Instant::now(), Instant::now());
@@ -52,7 +52,7 @@ async fn follow(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui
                 return Err(Error::not_found(format!("etcdbackup {name:?} was replaced by another one")));
             }
             Ok(found) => match standing(&found, made.metadata.generation) {
-                Standing::Succeeded => return ui.data(success(&found)),
+                Standing::Succeeded => return Ok(found),
                 Standing::Failed(reason) => return Err(failure(session, &name, &reason)),
                 Standing::Running(message) if message != said => {
                     message.iter().for_each(|message| ui.say(message));
@@ -97,7 +97,8 @@ fn standing(backup: &EtcdBackup, generation: Option<i64>) -> Standing {
     }
 }
 
-fn success(backup: &EtcdBackup) -> String {
+/// The line of a backup that has succeeded.
+pub(super) fn success(backup: &EtcdBackup) -> String {
     let status = backup.status.clone().unwrap_or_default();
     let revision = status.etcd_revision.unwrap_or_default();
     let mut line = format!(

@@ -71,8 +71,8 @@ pub(super) async fn resolve(cluster: &str, flags: &S3ReadFlags, kube: &KubeFlags
     access.endpoint_url.as_deref().map_or(Ok(()), reachable)?;
     let credentials = credentials(flags, &spec.aws_secret, session.as_ref(), ui).await?;
     let bucket = place.bucket.clone().unwrap_or(spec.s3_bucket);
-    let endpoint = access.endpoint_url.as_deref().unwrap_or("AWS");
-    ui.say(format!("s3: bucket {bucket} at {endpoint}, credentials from {}", credentials.describe()));
+    let at = access.endpoint_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+    ui.say(format!("s3: bucket {bucket}{at}, namespace {namespace}, credentials from {}", credentials.describe()));
     let s3 = S3::new(bucket, &credentials, &access).await?;
     let prefix = place.prefix.clone().unwrap_or(spec.prefix);
     Ok(Resolved { s3, prefix, namespace, layout: place.layout.or(recorded.layout) })
