@@ -1,23 +1,26 @@
 //! The sockets: where to listen, how many connections, and how long a silent one is kept.
 
+use std::collections::HashMap;
 use std::future::Future;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 
 use crate::error::{Error, Result};
 
-/// Connections that one listener holds open; a connection costs some ten kilobytes.
+/// Connections from other machines that one listener holds open; a connection costs some ten kilobytes.
 const CONNECTIONS: usize = 512;
+
+/// Connections that one peer holds open.
+const PER_PEER: usize = 32;
 
 /// A connection on which nothing moves for so long is dropped: longer than every wait for the store.
 const SILENCE: Duration = Duration::from_secs(120);
@@ -51,15 +54,16 @@ fn loopbacks(bound: SocketAddr) -> Vec<SocketAddr> {
     both.into_iter().filter(|ip| !taken(*ip)).map(|ip| SocketAddr::new(ip, bound.port())).collect()
 }
 
-/// A listener with a bound on its connections.
+/// A listener with a bound on its connections. One peer cannot use them up, and loopback, where port-forwards
+/// arrive, needs none of them.
 pub(super) struct Bounded {
     listener: TcpListener,
-    slots: Arc<Semaphore>,
+    seats: Arc<Seats>,
 }
 
 impl Bounded {
     pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, slots: Arc::new(Semaphore::new(CONNECTIONS)) }
+        Self { listener, seats: Arc::default() }
     }
 }
 
@@ -68,14 +72,55 @@ impl Listener for Bounded {
     type Addr = SocketAddr;
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        // only a closed semaphore refuses, and this one is never closed
-        let slot = Arc::clone(&self.slots).acquire_owned().await.ok();
-        let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (Patient::new(stream, slot), peer)
+        loop {
+            let (stream, peer) = Listener::accept(&mut self.listener).await;
+            let address = peer.ip().to_canonical();
+            if address.is_loopback() {
+                return (Patient::new(stream, None), peer);
+            }
+            // without a seat the connection is closed at once
+            if let Some(seat) = Seat::take(&self.seats, address) {
+                return (Patient::new(stream, Some(seat)), peer);
+            }
+        }
     }
 
     fn local_addr(&self) -> io::Result<Self::Addr> {
         self.listener.local_addr()
+    }
+}
+
+/// Open connections by peer.
+#[derive(Debug, Default)]
+struct Seats(Mutex<HashMap<IpAddr, usize>>);
+
+/// One connection's place among them.
+#[derive(Debug)]
+struct Seat {
+    seats: Arc<Seats>,
+    peer: IpAddr,
+}
+
+impl Seat {
+    fn take(seats: &Arc<Seats>, peer: IpAddr) -> Option<Self> {
+        let mut taken = seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if taken.values().sum::<usize>() >= CONNECTIONS || taken.get(&peer).is_some_and(|count| *count >= PER_PEER) {
+            return None;
+        }
+        *taken.entry(peer).or_default() += 1;
+        Some(Self { seats: Arc::clone(seats), peer })
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        let mut taken = self.seats.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(count) = taken.get_mut(&self.peer) {
+            *count -= 1;
+            if *count == 0 {
+                taken.remove(&self.peer);
+            }
+        }
     }
 }
 
@@ -84,12 +129,12 @@ pub(super) struct Patient {
     stream: TcpStream,
     moved: Instant,
     alarm: Pin<Box<Sleep>>,
-    _slot: Option<OwnedSemaphorePermit>,
+    _seat: Option<Seat>,
 }
 
 impl Patient {
-    fn new(stream: TcpStream, slot: Option<OwnedSemaphorePermit>) -> Self {
-        Self { stream, moved: Instant::now(), alarm: Box::pin(tokio::time::sleep(SILENCE)), _slot: slot }
+    fn new(stream: TcpStream, seat: Option<Seat>) -> Self {
+        Self { stream, moved: Instant::now(), alarm: Box::pin(tokio::time::sleep(SILENCE)), _seat: seat }
     }
 
     /// Our end's address.
@@ -177,6 +222,22 @@ mod tests {
             let port = listeners[0].local_addr().unwrap().port();
             TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await.unwrap();
         }
+    }
+
+    #[test]
+    fn one_peer_cannot_take_every_seat() {
+        let seats = Arc::new(Seats::default());
+        let peer = |last: u8| IpAddr::from([10, 0, 0, last]);
+        let mut held: Vec<Seat> = (0..PER_PEER).map_while(|_| Seat::take(&seats, peer(1))).collect();
+        assert_eq!(held.len(), PER_PEER);
+        assert!(Seat::take(&seats, peer(1)).is_none());
+        assert!(Seat::take(&seats, peer(2)).is_some());
+        held.pop();
+        assert!(Seat::take(&seats, peer(1)).is_some());
+        let many = (0..).map_while(|at| Seat::take(&seats, peer((at / PER_PEER + 3) as u8))).collect::<Vec<_>>();
+        assert_eq!(held.len() + many.len(), CONNECTIONS);
+        drop((held, many));
+        assert!(seats.0.lock().unwrap().is_empty());
     }
 
     #[tokio::test]
