@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::history::{self, Decision, Now, Stored};
 use super::store;
+use crate::api::etcdbackup::HashKvStatus;
 use crate::api::{RunReport, names};
 use crate::aws::S3;
 use crate::cli::Ui;
@@ -137,7 +138,7 @@ async fn back_up(args: &BackupArgs, namespace: &str, cancel: &CancellationToken)
     tracing::info!(endpoint = %chosen.member.endpoint(), member = format!("{:x}", status.member_id), %name, "snapshot begins");
     let destination = Destination { key, metadata };
     let stored = store_snapshot(&s3, &destination, &mut chosen, cancel).await?;
-    Ok(report(&s3, &destination, &name, layout, &history, stored))
+    Ok(report(&s3, &destination, &name, layout, &history, now.confirmed, stored))
 }
 
 /// What is stored under the key: just now, or before.
@@ -280,6 +281,7 @@ fn report(
     name: &SnapshotName,
     layout: Layout,
     history: &History,
+    quorum: bool,
     kept: Kept,
 ) -> RunReport {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
@@ -291,9 +293,16 @@ fn report(
         sha256: kept.sha256,
         cluster_id: format!("{:x}", destination.metadata.cluster_id),
         member: format!("{:x}", destination.metadata.member),
-        layout,
+        hash_kv: destination.metadata.hash_kv.map(|found| HashKvStatus {
+            revision: number(found.revision),
+            compact_revision: found.compact_revision,
+            hash: found.hash.into(),
+        }),
+        quorum,
+        layout: Some(layout),
         history: history.name().to_owned(),
         already_stored: kept.already_stored,
+        expired: 0,
     }
 }
 

@@ -262,6 +262,22 @@ pub struct SnapshotStatus {
     pub cluster_id: String,
     /// etcd's member id, in hex.
     pub member: String,
+    /// etcd's hash of all keys at the snapshot's revision, where it could tell.
+    #[serde(rename = "hashKV", default, skip_serializing_if = "Option::is_none")]
+    pub hash_kv: Option<HashKvStatus>,
+}
+
+/// etcd's hash of all keys between a compaction and a revision (etcd-io/etcd, api/etcdserverpb/rpc.proto,
+/// `HashKVResponse`, v3.5).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct HashKvStatus {
+    /// Revision up to which it speaks.
+    pub revision: i64,
+    /// Revision of the last compaction.
+    pub compact_revision: i64,
+    /// CRC-32 (Castagnoli) of the keys and values.
+    pub hash: i64,
 }
 
 /// `""` for "not decided".

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::api::etcdbackup::HashKvStatus;
 use crate::snapshot::Layout;
 
 /// Most bytes of a report: the kubelet cuts termination messages of a pod at 4 KiB, shared by its
@@ -32,12 +33,23 @@ pub enum RunReport {
         cluster_id: String,
         /// etcd's member id, in hex.
         member: String,
-        /// The layout that was used.
-        layout: Layout,
-        /// The history that the snapshot went to.
+        /// etcd's hash of all keys, where it could tell.
+        #[serde(rename = "hashKV", default, skip_serializing_if = "Option::is_none")]
+        hash_kv: Option<HashKvStatus>,
+        /// Whether a quorum confirmed the revision; without one the snapshot may be behind.
+        #[serde(default)]
+        quorum: bool,
+        /// The layout that was used; none for a path.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        layout: Option<Layout>,
+        /// The history that the snapshot went to; empty for a path.
+        #[serde(default)]
         history: String,
-        /// Whether this key was in the store before, from the same cluster.
+        /// Whether this revision was in the store before, from the same cluster: nothing was stored.
         already_stored: bool,
+        /// Snapshots that the run expired.
+        #[serde(default)]
+        expired: u32,
     },
     /// Nothing was stored.
     Failed {
@@ -81,9 +93,12 @@ mod tests {
             sha256: "00".repeat(32),
             cluster_id: "cdf818182e3b5f18".to_owned(),
             member: "8e9e05c52164694d".to_owned(),
-            layout: Layout::Cluster,
+            hash_kv: None,
+            quorum: true,
+            layout: Some(Layout::Cluster),
             history: "first".to_owned(),
             already_stored: false,
+            expired: 0,
         };
         assert_eq!(RunReport::from_message(&stored.to_message()), Some(stored));
         assert_eq!(RunReport::from_message("panicked at"), None);

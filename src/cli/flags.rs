@@ -83,6 +83,9 @@ pub struct S3Flags {
     /// Directories below the prefix: v1/NAMESPACE/CLUSTER/ or v1/CLUSTER/
     #[arg(long, value_name = "LAYOUT", help_heading = S3)]
     pub layout: Option<Layout>,
+    /// Exact place of a snapshot, instead of the directories of a cluster (etcd-operator v0.8 and later)
+    #[arg(long, value_name = "BUCKET/KEY", value_parser = parse_path, conflicts_with_all = ["bucket", "prefix", "layout"], help_heading = S3)]
+    pub path: Option<String>,
     /// AWS region
     #[arg(long, value_name = "REGION", help_heading = S3)]
     pub region: Option<String>,
@@ -135,6 +138,18 @@ fn parse_bucket(text: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
+/// `BUCKET/KEY`; `s3://BUCKET/KEY` is understood, because people paste it.
+fn parse_path(text: &str) -> Result<String, String> {
+    let path = text.strip_prefix("s3://").unwrap_or(text);
+    match path.split_once('/') {
+        Some((bucket, key)) if !key.is_empty() && !key.ends_with('/') => {
+            parse_bucket(bucket)?;
+            Ok(path.to_owned())
+        }
+        _ => Err("must be BUCKET/KEY, without a slash at its end".to_owned()),
+    }
+}
+
 /// An http or https URL.
 pub fn parse_url(text: &str) -> Result<String, String> {
     let uri: http::Uri = text.parse().map_err(|_| "not a URL".to_owned())?;
@@ -165,6 +180,14 @@ mod tests {
         assert_eq!(parse_bucket("s3://etcd-backups/").as_deref(), Ok("etcd-backups"));
         for bad in ["", "ab", "s3://b/k", "b ucket", "bu\ncket"] {
             assert!(parse_bucket(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn paths_are_a_bucket_and_a_key() {
+        assert_eq!(parse_path("s3://etcd-backups/a/b").as_deref(), Ok("etcd-backups/a/b"));
+        for bad in ["", "etcd-backups", "etcd-backups/", "etcd-backups/a/", "/a", "b!d/a"] {
+            assert!(parse_path(bad).is_err(), "{bad}");
         }
     }
 }

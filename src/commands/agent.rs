@@ -54,6 +54,21 @@ pub struct BackupArgs {
     /// Layout to use when the store holds no snapshot of this cluster yet
     #[arg(long, value_name = "LAYOUT", default_value = "cluster")]
     pub default_layout: crate::snapshot::Layout,
+    /// With --path: a new key for each run, PATH_v<revision>_<time>
+    #[arg(long, requires = "path")]
+    pub periodic: bool,
+    /// Snapshots of the current history to keep; 0 keeps all
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub keep: u32,
+    /// How S3 encrypts the snapshot: AES256 or aws:kms
+    #[arg(long, value_name = "ALGORITHM")]
+    pub server_side_encryption: Option<String>,
+    /// Key for aws:kms
+    #[arg(long, value_name = "ID", requires = "server_side_encryption")]
+    pub kms_key_id: Option<String>,
+    /// Age from which an upload that nobody completed is aborted
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "24h")]
+    pub stale_after: Duration,
     /// Time for the whole backup
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "10m")]
     pub timeout: Duration,

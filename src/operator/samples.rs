@@ -62,8 +62,11 @@ pub fn stored() -> crate::api::RunReport {
         sha256: "00".repeat(32),
         cluster_id: "cdf818182e3b5f18".to_owned(),
         member: "8e9e05c52164694d".to_owned(),
-        layout: Layout::Cluster,
+        hash_kv: None,
+        quorum: true,
+        layout: Some(Layout::Cluster),
         history: "first".to_owned(),
         already_stored: false,
+        expired: 0,
     }
 }

@@ -183,6 +183,7 @@ fn stored(status: &mut EtcdBackupStatus, report: &RunReport, at: Timestamp) {
         member,
         layout,
         history,
+        hash_kv,
         ..
     } = report
     else {
@@ -201,8 +202,9 @@ fn stored(status: &mut EtcdBackupStatus, report: &RunReport, at: Timestamp) {
         sha256: sha256.clone(),
         cluster_id: cluster_id.clone(),
         member: member.clone(),
+        hash_kv: *hash_kv,
     });
-    status.layout = Some(*layout);
+    status.layout = *layout;
     status.history.clone_from(history);
 }
 

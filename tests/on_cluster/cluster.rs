@@ -6,8 +6,10 @@ use std::time::{Duration, Instant};
 
 use crate::sandbox::{Output, Sandbox, binary, cache};
 
-/// The image that tests/cluster/image gave to the cluster.
-pub const IMAGE: &str = "registry.local/kubectl-etcdbackup:dev";
+/// The image that tests/cluster/image gave to the cluster; `$IMAGE` where several checkouts share one.
+pub fn image() -> String {
+    std::env::var("IMAGE").unwrap_or_else(|_| "registry.local/kubectl-etcdbackup:dev".to_owned())
+}
 
 /// A namespace of one test; deleted at its end unless the test failed.
 pub struct Namespace {
@@ -54,7 +56,7 @@ impl Namespace {
     /// As [`Namespace::new`], with an operator and the Secret `aws-credential`.
     pub fn with_operator(test: &str) -> Self {
         let namespace = Self::new(test);
-        let installed = namespace.run(&format!("install --image {IMAGE}"));
+        let installed = namespace.run(&format!("install --image {}", image()));
         assert_eq!(installed.code, Some(0), "{installed}");
         let credentials = namespace.run("credentials");
         assert_eq!(credentials.code, Some(0), "{credentials}");

@@ -1,6 +1,6 @@
 //! The CRD's rules, tried on a real API server.
 
-use crate::cluster::{IMAGE, Namespace};
+use crate::cluster::{Namespace, image};
 
 fn backup(name: &str, spec: &str) -> String {
     format!(
@@ -11,7 +11,7 @@ fn backup(name: &str, spec: &str) -> String {
 #[test]
 fn good_objects_are_taken_and_bad_ones_refused() {
     let namespace = Namespace::new("crd");
-    let installed = namespace.run(&format!("install --image {IMAGE} --wait=false"));
+    let installed = namespace.run(&format!("install --image {} --wait=false", image()));
     assert_eq!(installed.code, Some(0), "{installed}");
     namespace.kubectl(&["delete", "deployment", "etcdbackup-operator"]);
     let s3 = "s3: {s3Bucket: etcd-backups, awsSecret: aws}";

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Stdio};
 
-use crate::cluster::{IMAGE, Namespace, eventually};
+use crate::cluster::{Namespace, eventually, image};
 use crate::sandbox::binary;
 
 /// etcdutl's own reading of a snapshot: revision and keys.
@@ -23,9 +23,9 @@ fn from_install_to_a_restored_etcd() {
     namespace.etcd("etcd-a");
     let store = namespace.s3.flags(&namespace.name);
 
-    let installed = namespace.run(&format!("install --image {IMAGE}"));
+    let installed = namespace.run(&format!("install --image {}", image()));
     assert_eq!(installed.code, Some(0), "{installed}");
-    let again = namespace.run(&format!("install --image {IMAGE}"));
+    let again = namespace.run(&format!("install --image {}", image()));
     let again = String::from_utf8(again.stdout).unwrap();
     assert!(again.lines().all(|line| line.ends_with(" unchanged")), "{again}");
 
