@@ -1,5 +1,6 @@
 //! Places to read a snapshot from: what is there, which one is wanted, and its bytes. Writes nothing.
 
+pub mod clusters;
 pub mod s3;
 pub mod service;
 
