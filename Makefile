@@ -1,4 +1,4 @@
-# make demo | make test | make test-unit | make image | make clean-cluster
+# make demo | make test | make test-unit | make krew-test | make image | make clean-cluster
 #
 # All that is built lies outside the checkout, so that a fresh clone on the same machine is quick.
 SHELL := bash
@@ -22,14 +22,15 @@ help:
 	@echo 'make demo           watch a backup and its way back on a real Kubernetes (root, Debian)'
 	@echo 'make test           everything, on the real cluster (root, Debian)'
 	@echo 'make test-unit      what needs no cluster and no root'
+	@echo 'make krew-test      install, use, upgrade and remove the plugin by the real krew (root, Debian)'
 	@echo 'make soak           what takes longer than make test may'
 	@echo 'make image          build the image and give it to the test cluster'
 	@echo 'make clean-cluster  take the test cluster down and delete its state'
 
-.PHONY: demo test test-unit soak
+.PHONY: demo test test-unit krew-test soak
 demo:
 	@demo/run
-test test-unit soak:
+test test-unit krew-test soak:
 	@tests/run $@
 
 .PHONY: build image
