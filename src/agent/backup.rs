@@ -12,7 +12,7 @@ use super::history::{self, Decision, Now, Stored};
 use super::store;
 use crate::api::etcdbackup::HashKvStatus;
 use crate::api::{RunReport, names};
-use crate::aws::S3;
+use crate::aws::{self, S3};
 use crate::cli::Ui;
 use crate::commands::agent::BackupArgs;
 use crate::commands::version::VERSION;
@@ -58,7 +58,7 @@ pub async fn run(args: &BackupArgs, namespace: &str, ui: &Ui) -> Result<()> {
     };
     let report = match &ended {
         Ok(report) => report.clone(),
-        Err(error) => RunReport::Failed { reason: error.message().to_owned() },
+        Err(error) => RunReport::Failed { reason: aws::reason(error) },
     };
     if let Some(path) = &args.report {
         write_report(path, &report);

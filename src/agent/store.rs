@@ -1,7 +1,7 @@
 //! The store as an agent gets it: flags and mounted Secrets to an S3 client.
 
 use crate::aws::s3::read_ca_bundle;
-use crate::aws::{Access, CredentialSource, ProfileFiles, S3};
+use crate::aws::{Access, CredentialSource, ProfileFiles, S3, invalid};
 use crate::commands::agent::StoreArgs;
 use crate::error::{Error, Result};
 use crate::source::s3::{Place, S3Source};
@@ -10,7 +10,7 @@ use crate::source::s3::{Place, S3Source};
 ///
 /// # Errors
 /// Those of [`ProfileFiles::from_directory`] and [`S3::new`]; a missing bucket is
-/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage).
+/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage). Credentials that cannot be used are marked as [`invalid`].
 pub async fn client(args: &StoreArgs) -> Result<S3> {
     let flags = &args.s3;
     let bucket = flags.bucket.as_deref().ok_or_else(|| Error::usage("required: --bucket"))?;
@@ -20,12 +20,13 @@ pub async fn client(args: &StoreArgs) -> Result<S3> {
         force_path_style: flags.force_path_style,
         ca_pem: args.ca_bundle.as_deref().map(read_ca_bundle).transpose()?,
     };
-    S3::new(bucket, &credentials(args)?, &access).await
+    S3::new(bucket, &credentials(args).map_err(invalid)?, &access).await.map_err(invalid)
 }
 
 fn credentials(args: &StoreArgs) -> Result<CredentialSource> {
     let secret = args.aws_secret_dir.as_deref().map(ProfileFiles::from_directory).transpose()?;
     let config = args.aws_config_dir.as_deref().map(ProfileFiles::from_directory).transpose()?;
+    secret.iter().chain(&config).flat_map(|files| &files.warnings).for_each(|warning| tracing::warn!("{warning}"));
     Ok(match (secret, config) {
         (Some(secret), Some(config)) => CredentialSource::Files(secret.or_config(config)),
         (Some(files), None) | (None, Some(files)) => CredentialSource::Files(files),

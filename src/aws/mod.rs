@@ -2,9 +2,14 @@
 
 mod error;
 pub mod files;
+pub mod identity;
+mod ini;
+pub mod probe;
 pub mod profile;
+mod provider;
+pub mod read;
 pub mod s3;
 
-pub use error::explain;
+pub use error::{explain, invalid, reason};
 pub use files::ProfileFiles;
 pub use s3::{Access, CredentialSource, S3};

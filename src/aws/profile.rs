@@ -1,18 +1,8 @@
-//! AWS profile files: one profile out of the user's files, rewritten as `[default]`.
-//!
-//! Source of the format: AWS SDKs and Tools Reference Guide, "Shared config and credentials files";
-//! in the config file a section is `[profile NAME]`, but `[default]` is taken as well.
+//! One profile out of the user's AWS files, rewritten as `[default]`.
 
-use std::collections::BTreeMap;
-
+pub use super::ini::Kind;
+use super::ini::{Section, sections};
 use crate::error::{Error, Result};
-
-/// Which of the two files a text is: section names differ.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
-    Credentials,
-    Config,
-}
 
 /// A file that was read, and the name to call it in messages.
 #[derive(Debug, Clone, Copy)]
@@ -33,6 +23,14 @@ pub struct Profile {
     pub session_token: bool,
 }
 
+/// The static keys of one profile.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Keys {
+    pub id: String,
+    pub secret: String,
+    pub session_token: Option<String>,
+}
+
 /// What the caller asked for.
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'a> {
@@ -47,88 +45,81 @@ pub struct Wanted<'a> {
 /// Takes one profile out of the files; a key of the credentials file wins over the config file's.
 ///
 /// # Errors
-/// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied): no such profile, half a key pair, no static
-/// keys, no region. Values of the files are never part of a message.
+/// As [`keys`], and [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) without a region.
 pub fn extract(files: &[File<'_>], wanted: Wanted<'_>) -> Result<Profile> {
-    let mut merged = BTreeMap::new();
-    let mut found = false;
-    for kind in [Kind::Config, Kind::Credentials] {
-        for file in files.iter().filter(|file| file.kind == kind) {
-            let section = section(file, wanted.profile);
-            found |= section.is_some();
-            merged.extend(section.unwrap_or_default());
-        }
-    }
-    if !found {
-        return Err(unknown_profile(files, wanted.profile));
-    }
-    let get = |key: &str| merged.get(key).map(String::as_str).filter(|value| !value.is_empty());
-    let shown = shown(files);
-    let (id, secret) = match (get("aws_access_key_id"), get("aws_secret_access_key")) {
-        (Some(id), Some(secret)) => (id, secret),
-        (None, None) => return Err(no_static_keys(&merged, wanted.profile, &shown)),
-        (has_id, _) => {
-            let missing = if has_id.is_some() { "aws_secret_access_key" } else { "aws_access_key_id" };
-            return Err(Error::denied(format!(
-                "profile {:?} in {shown} has only half a key pair: no {missing}",
-                wanted.profile
-            )));
-        }
-    };
-    let region = wanted.region.or(get("region")).or(wanted.fallback_region).ok_or_else(|| {
-        Error::denied(format!("no AWS region: profile {:?} in {shown} has none", wanted.profile)).hint("pass --region")
+    let Keys { id, secret, session_token } = keys(files, wanted.profile)?;
+    let merged = merged(files, wanted.profile).unwrap_or_default();
+    let region = wanted.region.or(get(&merged, "region")).or(wanted.fallback_region).ok_or_else(|| {
+        Error::denied(format!("no AWS region: profile {:?} in {} has none", wanted.profile, shown(files)))
+            .hint("pass --region")
     })?;
-    let token = get("aws_session_token");
     let mut credentials = format!("[default]\naws_access_key_id={id}\naws_secret_access_key={secret}\n");
-    if let Some(token) = token {
+    if let Some(token) = &session_token {
         credentials.push_str(&format!("aws_session_token={token}\n"));
     }
-    Ok(Profile { credentials, config: format!("[default]\nregion={region}\n"), session_token: token.is_some() })
+    let config = format!("[default]\nregion={region}\n");
+    Ok(Profile { credentials, config, session_token: session_token.is_some() })
 }
 
-/// The names of all profiles in a file.
-fn profiles(file: &File<'_>) -> Vec<String> {
-    let mut names: Vec<String> = file.text.lines().filter_map(|line| header(line, file.kind)).collect();
-    names.dedup();
-    names
-}
-
-/// The properties of one profile; `None` when the file has no such section.
-fn section(file: &File<'_>, profile: &str) -> Option<BTreeMap<String, String>> {
-    let mut properties: Option<BTreeMap<String, String>> = None;
-    let mut inside = false;
-    for line in file.text.lines() {
-        if line.trim_start().starts_with('[') {
-            inside = header(line, file.kind).as_deref() == Some(profile);
-            if inside {
-                properties.get_or_insert_default();
-            }
-        } else if inside && let Some((key, value)) = property(line) {
-            properties.get_or_insert_default().insert(key, value);
+/// The static keys of one profile.
+///
+/// # Errors
+/// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied): no such profile, half a key pair, no static
+/// keys. Values of the files are never part of a message.
+pub fn keys(files: &[File<'_>], profile: &str) -> Result<Keys> {
+    let merged = merged(files, profile).ok_or_else(|| unknown_profile(files, profile))?;
+    // the SDKs take the role where there are keys as well
+    if merged.contains_key("role_arn") {
+        return Err(no_static_keys(&merged, profile, &shown(files)));
+    }
+    match (get(&merged, "aws_access_key_id"), get(&merged, "aws_secret_access_key")) {
+        (Some(id), Some(secret)) => Ok(Keys {
+            id: id.to_owned(),
+            secret: secret.to_owned(),
+            session_token: get(&merged, "aws_session_token").map(str::to_owned),
+        }),
+        (None, None) => Err(no_static_keys(&merged, profile, &shown(files))),
+        (has_id, _) => {
+            let missing = if has_id.is_some() { "aws_secret_access_key" } else { "aws_access_key_id" };
+            let shown = shown(files);
+            Err(Error::denied(format!("profile {profile:?} in {shown} has only half a key pair: no {missing}")))
         }
     }
-    properties
 }
 
-/// The profile that a section header names.
-fn header(line: &str, kind: Kind) -> Option<String> {
-    let inner = line.trim().strip_prefix('[')?.split(']').next()?.trim();
-    match (kind, inner.strip_prefix("profile").filter(|rest| rest.starts_with([' ', '\t']))) {
-        (_, Some(name)) => Some(name.trim().to_owned()),
-        (Kind::Credentials, None) => Some(inner.to_owned()),
-        (Kind::Config, None) => (inner == "default").then(|| inner.to_owned()),
+/// The profile's properties of all files; `None` when no file has it.
+fn merged(files: &[File<'_>], profile: &str) -> Option<Section> {
+    let mut merged: Option<Section> = None;
+    for kind in [Kind::Config, Kind::Credentials] {
+        for file in files.iter().filter(|file| file.kind == kind) {
+            if let Some(section) = sections(file.text, kind).remove(profile) {
+                merged.get_or_insert_default().extend(section);
+            }
+        }
     }
+    merged
 }
 
-/// `key = value`; an indented line continues a nested block and is none of ours.
-fn property(line: &str) -> Option<(String, String)> {
-    if line.starts_with([' ', '\t', '#', ';']) {
-        return None;
-    }
-    let (key, value) = line.split_once('=')?;
-    // a comment inside a value starts with whitespace and # or ;
-    let value = [" #", " ;", "\t#", "\t;"].iter().fold(value, |value, mark| value.split(mark).next().unwrap_or(value));
-    Some((key.trim().to_ascii_lowercase(), value.trim().to_owned()))
+fn get<'a>(section: &'a Section, key: &str) -> Option<&'a str> {
+    section.get(key).map(String::as_str).filter(|value| !value.is_empty())
+}
+
+/// What a profile uses in place of keys: the property and why it cannot go into a Secret.
+///
+/// Source of the properties: AWS SDKs and Tools Reference Guide, "Settings reference".
+const NO_KEYS: [(&str, &str); 7] = [
+    ("credential_process", "a program of this machine, which no pod has"),
+    ("web_identity_token_file", "a token of this machine, which no pod has"),
+    ("credential_source", "an identity of this machine, which no pod has"),
+    ("role_arn", "a role, whose keys expire within hours"),
+    ("sso_session", "a login of yours, which no pod can renew"),
+    ("sso_start_url", "a login of yours, which no pod can renew"),
+    ("login_session", "a login of yours, which no pod can renew"),
+];
+
+/// The property that a profile uses in place of keys, and why it cannot go into a Secret.
+pub(super) fn in_place_of_keys(section: &Section) -> Option<(&'static str, &'static str)> {
+    NO_KEYS.into_iter().find(|(key, _)| section.contains_key(*key))
 }
 
 fn shown(files: &[File<'_>]) -> String {
@@ -136,7 +127,7 @@ fn shown(files: &[File<'_>]) -> String {
 }
 
 fn unknown_profile(files: &[File<'_>], profile: &str) -> Error {
-    let mut known: Vec<String> = files.iter().flat_map(profiles).collect();
+    let mut known: Vec<String> = files.iter().flat_map(|file| sections(file.text, file.kind).into_keys()).collect();
     known.sort();
     known.dedup();
     let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
@@ -144,17 +135,18 @@ fn unknown_profile(files: &[File<'_>], profile: &str) -> Error {
         .hint("choose one with --profile")
 }
 
-fn no_static_keys(properties: &BTreeMap<String, String>, profile: &str, shown: &str) -> Error {
-    let error = |how: &str| {
-        Error::denied(format!("profile {profile:?} in {shown} has no static keys: {how}"))
-            .hint("choose a profile with aws_access_key_id with --profile, or use `create --ambient` with IRSA, Pod Identity or an instance role")
+fn no_static_keys(properties: &Section, profile: &str, shown: &str) -> Error {
+    let how = match in_place_of_keys(properties) {
+        Some((key, why)) => format!("it uses {key}, {why}"),
+        None => "neither aws_access_key_id nor aws_secret_access_key".to_owned(),
     };
-    match ["sso_session", "sso_start_url", "role_arn", "credential_process", "login_session"]
-        .into_iter()
-        .find(|key| properties.contains_key(*key))
-    {
-        Some(key) => error(&format!("it uses {key}, which does not work inside a cluster")),
-        None => error("neither aws_access_key_id nor aws_secret_access_key"),
+    let error = Error::denied(format!("profile {profile:?} in {shown} has no static keys: {how}"))
+        .hint("choose a profile with aws_access_key_id with --profile, or use `create --ambient` with IRSA, Pod Identity or an instance role");
+    match get(properties, "source_profile").filter(|source| *source != profile) {
+        Some(source) => {
+            error.hint(format!("--profile {source} stores the keys that assume the role, if they may use the bucket"))
+        }
+        None => error,
     }
 }
 
@@ -166,7 +158,10 @@ mod tests {
     const CREDENTIALS: &str = "# mine\n[default]\naws_access_key_id = AKIADEFAULT\naws_secret_access_key = sssh/+=\n\n\
         [work]\naws_access_key_id=AKIAWORK\naws_secret_access_key=work\naws_session_token=tok\n[half]\naws_access_key_id=AKIAHALF\n";
     const CONFIG: &str = "[default]\nregion = us-west-1 # home\n[profile work]\nregion=eu-west-1\ns3 =\n  max_concurrent_requests = 20\n\
-        [profile sso]\nsso_session = corp\nregion=eu-west-1\n";
+        [profile sso]\nsso_session = corp\nregion=eu-west-1\n[profile role]\nrole_arn=arn:x\nsource_profile=default\n\
+        [profile self]\nrole_arn=arn:x\nsource_profile=self\naws_access_key_id=AKIASELF\naws_secret_access_key=s\n\
+        [profile process]\ncredential_process=/bin/mine --token 1234\n[profile pod]\nrole_arn=arn:x\nweb_identity_token_file=/t\n\
+        [profile host]\nrole_arn=arn:x\ncredential_source=Ec2InstanceMetadata\n";
 
     fn files() -> [File<'static>; 2] {
         [
@@ -192,20 +187,35 @@ mod tests {
     #[test]
     fn each_fault_has_its_own_message() {
         for (profile, text) in [
-            ("nobody", "no profile \"nobody\" in credentials and config (found: default, half, sso, work)"),
+            (
+                "nobody",
+                "no profile \"nobody\" in credentials and config (found: default, half, host, pod, process, role, self, sso, work)",
+            ),
             ("half", "only half a key pair: no aws_secret_access_key"),
-            ("sso", "no static keys: it uses sso_session"),
+            ("sso", "no static keys: it uses sso_session, a login of yours"),
+            ("role", "no static keys: it uses role_arn, a role, whose keys expire"),
+            ("self", "no static keys: it uses role_arn"),
+            ("process", "no static keys: it uses credential_process, a program of this machine"),
+            ("pod", "no static keys: it uses web_identity_token_file, a token of this machine"),
+            ("host", "no static keys: it uses credential_source, an identity of this machine"),
         ] {
             let error = get(profile).err().unwrap();
             assert_eq!(error.kind(), ErrorKind::Denied);
             assert!(error.message().contains(text), "{}", error.message());
-            assert!(!error.to_string().contains("AKIA"));
+            assert!(!error.to_string().contains("AKIA") && !error.to_string().contains("1234"));
         }
         let only = [files()[0]];
         let missing = Wanted { profile: "default", region: None, fallback_region: None };
         assert!(extract(&only, missing).err().unwrap().message().contains("no AWS region"));
         assert!(extract(&only, Wanted { region: Some("r"), ..missing }).is_ok());
         assert!(extract(&only, Wanted { fallback_region: Some("r"), ..missing }).is_ok());
+    }
+
+    #[test]
+    fn the_profile_behind_a_role_is_named_as_a_way_out() {
+        let hints = |profile| get(profile).err().unwrap().hints().join("\n");
+        assert!(hints("role").contains("--profile default stores the keys that assume the role"));
+        assert!(!hints("self").contains("--profile self"));
     }
 
     #[test]

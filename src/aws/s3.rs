@@ -13,7 +13,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 
-use super::{ProfileFiles, explain};
+use super::{ProfileFiles, explain, provider};
 use crate::error::{Error, Result};
 
 /// Where credentials come from.
@@ -34,6 +34,36 @@ impl CredentialSource {
                 "the AWS default chain (environment, ~/.aws, web identity, instance role)".to_owned()
             }
             Self::Files(files) => files.origin.clone(),
+        }
+    }
+
+    /// What their owner should know; for the caller to print.
+    pub fn warnings(&self) -> &[String] {
+        match self {
+            Self::Files(files) => &files.warnings,
+            Self::Chain { .. } => &[],
+        }
+    }
+
+    /// What to do when the credentials have expired.
+    pub fn renewal(&self) -> String {
+        match self {
+            Self::Chain { profile: Some(profile) } => {
+                format!("aws sso login --profile {profile}, or put new keys into the profile")
+            }
+            Self::Chain { profile: None } => "aws sso login, or put new keys where the AWS CLI finds them".to_owned(),
+            Self::Files(files) => format!("put new keys into it: {}", super::files::remake(&files.origin)),
+        }
+    }
+
+    /// What lacks a region.
+    fn without_region(&self) -> String {
+        match self {
+            Self::Files(files) if files.config.is_some() => {
+                format!("\"config\" in {} has no region for profile [default]", files.origin)
+            }
+            Self::Files(files) => format!("{} has none", files.origin),
+            Self::Chain { .. } => format!("{} has none", self.describe()),
         }
     }
 }
@@ -64,6 +94,8 @@ pub struct S3 {
     pub bucket: String,
     /// Which credentials it uses, in words.
     pub credentials: String,
+    /// What to do when they have expired.
+    pub renewal: String,
     /// The region that it signs for.
     pub region: String,
 }
@@ -81,7 +113,7 @@ impl S3 {
         let config = load(source, access).await?;
         let credentials = source.describe();
         let Some(region) = config.region().map(ToString::to_string) else {
-            return Err(Error::denied(format!("no AWS region: {credentials} has none")).hint("pass --region"));
+            return Err(Error::denied(format!("no AWS region: {}", source.without_region())).hint("pass --region"));
         };
         let conf = aws_sdk_s3::config::Builder::from(&config)
             .force_path_style(access.force_path_style)
@@ -92,7 +124,13 @@ impl S3 {
                 None => ResponseChecksumValidation::WhenSupported,
             })
             .build();
-        Ok(Self { client: Client::from_conf(conf), bucket: bucket.into(), credentials, region })
+        Ok(Self {
+            client: Client::from_conf(conf),
+            bucket: bucket.into(),
+            credentials,
+            renewal: source.renewal(),
+            region,
+        })
     }
 
     /// `s3://bucket/key`.
@@ -156,15 +194,18 @@ fn object(object: &aws_sdk_s3::types::Object) -> Option<Object> {
     })
 }
 
-async fn load(source: &CredentialSource, access: &Access) -> Result<SdkConfig> {
+pub(super) async fn load(source: &CredentialSource, access: &Access) -> Result<SdkConfig> {
     let timeouts = TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).read_timeout(READ_TIMEOUT).build();
     let mut loader = aws_config::defaults(BehaviorVersion::latest())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         .timeout_config(timeouts);
     loader = match source {
-        CredentialSource::Chain { profile: Some(profile) } => loader.profile_name(profile),
+        CredentialSource::Chain { profile: Some(profile) } => {
+            let keys = provider::of_user(profile, access.region.as_deref()).await;
+            loader.profile_name(profile).credentials_provider(keys)
+        }
         CredentialSource::Chain { profile: None } => loader,
-        CredentialSource::Files(files) => from_files(loader, files),
+        CredentialSource::Files(files) => from_files(loader, files, access).await,
     };
     if let Some(region) = &access.region {
         loader = loader.region(Region::new(region.clone()));
@@ -184,8 +225,12 @@ async fn load(source: &CredentialSource, access: &Access) -> Result<SdkConfig> {
 }
 
 /// Credentials from `files` alone: the environment of a pod must not win over a Secret that was named.
-fn from_files(loader: aws_config::ConfigLoader, files: &ProfileFiles) -> aws_config::ConfigLoader {
-    use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+async fn from_files(
+    loader: aws_config::ConfigLoader,
+    files: &ProfileFiles,
+    access: &Access,
+) -> aws_config::ConfigLoader {
+    use aws_config::profile::ProfileFileRegionProvider;
     let mut texts = EnvConfigFiles::builder();
     for (kind, text) in
         [(EnvConfigFileKind::Config, &files.config), (EnvConfigFileKind::Credentials, &files.credentials)]
@@ -198,9 +243,7 @@ fn from_files(loader: aws_config::ConfigLoader, files: &ProfileFiles) -> aws_con
     match files.credentials {
         // a Secret with a config and no keys leaves the rest to the pod's role (etcd-operator v0.4.2 and later)
         None => loader,
-        Some(_) => loader.credentials_provider(
-            ProfileFileCredentialsProvider::builder().profile_files(texts).profile_name("default").build(),
-        ),
+        Some(_) => loader.credentials_provider(provider::of_texts(texts, access.region.as_deref()).await),
     }
 }
 

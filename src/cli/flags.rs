@@ -138,6 +138,23 @@ fn parse_bucket(text: &str) -> Result<String, String> {
     Ok(name.to_owned())
 }
 
+/// What to say about a bucket that was pasted as a URL; `words` are those of the command line.
+pub fn pasted_bucket(words: impl IntoIterator<Item = String>) -> Option<String> {
+    let mut words = words.into_iter();
+    while let Some(word) = words.next() {
+        let value = match word.strip_prefix("--bucket=") {
+            Some(value) => Some(value.to_owned()),
+            None if word == "--bucket" => words.next(),
+            None => None,
+        };
+        if let Some(url) = value.filter(|value| value.starts_with("s3://")) {
+            let name = parse_bucket(&url).ok()?;
+            return Some(format!("using bucket {name:?} from {url:?}"));
+        }
+    }
+    None
+}
+
 /// `BUCKET/KEY`; `s3://BUCKET/KEY` is understood, because people paste it.
 fn parse_path(text: &str) -> Result<String, String> {
     let path = text.strip_prefix("s3://").unwrap_or(text);
@@ -181,6 +198,18 @@ mod tests {
         for bad in ["", "ab", "s3://b/k", "b ucket", "bu\ncket"] {
             assert!(parse_bucket(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn a_pasted_bucket_is_said() {
+        let said = |line: &str| pasted_bucket(line.split(' ').map(str::to_owned));
+        let hint = "using bucket \"etcd-backups\" from \"s3://etcd-backups\"";
+        assert_eq!(said("get a --bucket s3://etcd-backups").as_deref(), Some(hint));
+        assert_eq!(said("get a --bucket=s3://etcd-backups -q").as_deref(), Some(hint));
+        assert_eq!(
+            [said("get a --bucket etcd-backups"), said("verify s3://b/k"), said("get --bucket")],
+            [None, None, None]
+        );
     }
 
     #[test]

@@ -1,15 +1,18 @@
 //! `credentials`: one AWS profile of the user's files into a Secret and a ConfigMap.
 
-use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+mod check;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use clap::{Args as ClapArgs, Subcommand, ValueEnum};
 use k8s_openapi::ByteString;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 use kube::api::ObjectMeta;
 
-use crate::aws::profile::{self, File, Kind, Profile};
+use crate::aws::profile::{self, File, Keys, Kind, Profile};
+use crate::aws::read::user_file;
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, Result};
@@ -17,24 +20,43 @@ use crate::kubernetes::{self, Force, Session};
 
 /// The Secret's name where nothing else is said (etcd-operator, doc/design/s3_backup.md).
 pub const SECRET: &str = "aws-credential";
+/// The Secret's name with `--format env`: under [`SECRET`] it would replace the keys that backups read.
+const ENV_SECRET: &str = "aws-credential-env";
 /// The ConfigMap's name where nothing else is said (etcd-operator, doc/design/s3_backup.md).
 pub const CONFIGMAP: &str = "aws-config";
 
-/// Put one profile of your AWS files into a Secret and a ConfigMap
+/// Put one profile of your AWS files into a Secret and a ConfigMap, or check what is there
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// What to do
-    #[arg(value_enum, default_value = "create", hide_default_value = true)]
-    action: Action,
+    #[command(subcommand)]
+    action: Option<Action>,
+    #[command(flatten)]
+    create: CreateArgs,
+}
+
+/// What to do; without a word, `create`.
+#[derive(Debug, Clone, Subcommand)]
+enum Action {
+    Create(CreateArgs),
+    Check(check::Args),
+}
+
+/// Create or update the Secret and the ConfigMap (the default)
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
+struct CreateArgs {
     #[command(flatten)]
     from: ProfileFlags,
+    /// Keys of the Secret
+    #[arg(long, value_name = "FORMAT", default_value = "files")]
+    format: Format,
     /// AWS region to store, instead of the profile's
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Name of the Secret
-    #[arg(long, value_name = "NAME", default_value = SECRET)]
-    secret_name: String,
+    /// Name of the Secret [default: aws-credential, or aws-credential-env with --format env]
+    #[arg(long, value_name = "NAME")]
+    secret_name: Option<String>,
     #[command(flatten)]
     configmap: ConfigMapFlags,
     /// Take over fields that another tool manages
@@ -56,19 +78,28 @@ Examples:
   # another profile, into another namespace
   kubectl etcdbackup credentials --profile backup -n databases
 
+  # bare values under the keys access and secret, for operators that put them into the environment
+  kubectl etcdbackup credentials --format env --secret-name awsbackuptest
+
   # only look
   kubectl etcdbackup credentials --dry-run=client -o yaml
 
-RBAC: create and patch on secrets and configmaps";
+  # does the Secret work against the bucket?
+  kubectl etcdbackup credentials check --bucket etcd-backups
 
+RBAC: create and patch on secrets and configmaps; for check get on both";
+
+/// The keys of the Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Action {
-    /// Create or update the objects
-    Create,
+enum Format {
+    /// credentials and config, profile files as etcd-operator reads them
+    Files,
+    /// access and secret, bare values as Cassandra operators read them (no ConfigMap)
+    Env,
 }
 
 /// Which profile of which files.
-#[derive(Debug, Clone, Default, ClapArgs)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, ClapArgs)]
 pub struct ProfileFlags {
     /// AWS profile to store
     #[arg(long, value_name = "NAME")]
@@ -82,6 +113,10 @@ pub struct ProfileFlags {
 }
 
 impl ProfileFlags {
+    fn name(&self) -> &str {
+        self.profile.as_deref().unwrap_or("default")
+    }
+
     /// Whether any of them was given.
     pub fn given(&self) -> bool {
         self.profile.is_some() || self.credentials_file.is_some() || self.config_file.is_some()
@@ -89,7 +124,7 @@ impl ProfileFlags {
 }
 
 /// Whether and how to write the ConfigMap.
-#[derive(Debug, Clone, ClapArgs)]
+#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
 pub struct ConfigMapFlags {
     /// Name of the ConfigMap
     #[arg(long, value_name = "NAME", default_value = CONFIGMAP)]
@@ -108,10 +143,46 @@ pub struct Objects {
 /// Runs the command.
 ///
 /// # Errors
-/// Those of [`read`] and of the API server.
+/// Those of [`read`] and of the API server; [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for flags
+/// before `create` or `check`.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
-    let profile = read(&args.from, args.region.as_deref(), ui)?;
-    let mut objects = plan(&profile, &args.secret_name, &args.configmap, kube.namespace.as_deref());
+    match args.action {
+        None => create(args.create, kube, ui).await,
+        Some(action) => {
+            let name = if matches!(action, Action::Create(_)) { "create" } else { "check" };
+            only_after(name, &args.create)?;
+            match action {
+                Action::Create(args) => create(args, kube, ui).await,
+                Action::Check(args) => check::run(args, kube, ui).await,
+            }
+        }
+    }
+}
+
+/// A flag before the word would be taken for `create` alone, and then be ignored.
+fn only_after(word: &str, before: &CreateArgs) -> Result<()> {
+    use clap::FromArgMatches;
+    let bare = CreateArgs::augment_args(clap::Command::new("credentials"));
+    let unset = bare.try_get_matches_from(["credentials"]).and_then(|found| CreateArgs::from_arg_matches(&found));
+    match unset {
+        Ok(unset) if unset != *before => Err(Error::usage(format!("flags of {word} must follow it"))
+            .hint(format!("kubectl etcdbackup credentials {word} FLAGS"))),
+        _ => Ok(()),
+    }
+}
+
+async fn create(args: CreateArgs, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    let namespace = kube.namespace.as_deref();
+    let mut objects = match args.format {
+        Format::Files => {
+            let profile = read(&args.from, args.region.as_deref(), ui)?;
+            plan(&profile, args.secret_name.as_deref().unwrap_or(SECRET), &args.configmap, namespace)
+        }
+        Format::Env => {
+            let keys = profile::keys(&files(&args.from, ui)?.as_files(), args.from.name())?;
+            plan_env(&keys, args.secret_name.as_deref().unwrap_or(ENV_SECRET), namespace)?
+        }
+    };
     if args.dry_run != DryRun::Client {
         let session = Session::connect(kube).await?;
         let words = objects.send(&session, args.dry_run, Force::conflicts(args.force_conflicts)).await?;
@@ -126,6 +197,27 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
 /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) for files that cannot be read, and as
 /// [`profile::extract`].
 pub fn read(flags: &ProfileFlags, region: Option<&str>, ui: &Ui) -> Result<Profile> {
+    let texts = files(flags, ui)?;
+    let name = flags.name();
+    let fallback = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|variable| std::env::var(variable).ok());
+    let wanted = profile::Wanted { profile: name, region, fallback_region: fallback.as_deref() };
+    let profile = profile::extract(&texts.as_files(), wanted)?;
+    if profile.session_token {
+        ui.warn(format!("profile {name:?} has a session token: these credentials expire, and backups will then fail"));
+    }
+    Ok(profile)
+}
+
+/// The user's files as they were read: kind, name and text.
+struct Texts(Vec<(Kind, String, String)>);
+
+impl Texts {
+    fn as_files(&self) -> Vec<File<'_>> {
+        self.0.iter().map(|(kind, shown, text)| File { kind: *kind, shown, text }).collect()
+    }
+}
+
+fn files(flags: &ProfileFlags, ui: &Ui) -> Result<Texts> {
     let mut texts = Vec::new();
     for (kind, given, variable, name) in [
         (Kind::Credentials, &flags.credentials_file, "AWS_SHARED_CREDENTIALS_FILE", "credentials"),
@@ -136,57 +228,55 @@ pub fn read(flags: &ProfileFlags, region: Option<&str>, ui: &Ui) -> Result<Profi
         let Some(path) = named.or_else(|| std::env::home_dir().map(|home| home.join(".aws").join(name))) else {
             continue;
         };
-        match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                if kind == Kind::Credentials {
-                    warn_if_readable_by_others(&path, ui);
-                }
-                texts.push((kind, path.display().to_string(), text));
+        match user_file(&path, kind)? {
+            Some(file) => {
+                file.warnings.iter().for_each(|warning| ui.warn(warning));
+                texts.push((kind, path.display().to_string(), file.text));
             }
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound && !must_exist => {}
-            Err(error) => return Err(Error::denied(format!("cannot read {}: {error}", path.display()))),
+            None if must_exist => {
+                return Err(Error::denied(format!("cannot read {}: no such file", path.display())));
+            }
+            None => {}
         }
     }
     if texts.is_empty() {
         return Err(Error::denied("no AWS credentials: neither ~/.aws/credentials nor ~/.aws/config exists")
             .hint("name a file with --credentials-file, or use `create --ambient`"));
     }
-    let files: Vec<File<'_>> = texts.iter().map(|(kind, shown, text)| File { kind: *kind, shown, text }).collect();
-    let name = flags.profile.as_deref().unwrap_or("default");
-    let fallback = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|variable| std::env::var(variable).ok());
-    let wanted = profile::Wanted { profile: name, region, fallback_region: fallback.as_deref() };
-    let profile = profile::extract(&files, wanted)?;
-    if profile.session_token {
-        ui.warn(format!("profile {name:?} has a session token: these credentials expire, and backups will then fail"));
-    }
-    Ok(profile)
+    Ok(Texts(texts))
 }
 
-fn warn_if_readable_by_others(path: &Path, ui: &Ui) {
-    use std::os::unix::fs::PermissionsExt;
-    let mode = path.metadata().map(|metadata| metadata.permissions().mode() & 0o777).unwrap_or_default();
-    if mode & 0o077 != 0 {
-        let shown = path.display();
-        ui.warn(format!("{shown} can be read by others on this machine (mode {mode:04o}); chmod 600 {shown}"));
+/// The Secret for `--format env`: the values alone, because a container gets them as they are.
+///
+/// Source of the keys: strapdata/elassandra-operator, docs/source/backup-restore.rst at cccbc770.
+fn plan_env(keys: &Keys, secret_name: &str, namespace: Option<&str>) -> Result<Objects> {
+    if keys.session_token.is_some() {
+        return Err(Error::denied("the profile has a session token, for which this form has no key")
+            .hint("choose a profile with lasting keys with --profile"));
     }
+    let data = [("access", &keys.id), ("secret", &keys.secret)];
+    Ok(Objects { secret: secret(secret_name, namespace, data), configmap: None })
+}
+
+fn secret(name: &str, namespace: Option<&str>, data: [(&str, &String); 2]) -> Secret {
+    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
+    Secret {
+        metadata: metadata(name, namespace),
+        data: Some(data.into_iter().map(|(key, text)| (key.to_owned(), bytes(text))).collect()),
+        ..Secret::default()
+    }
+}
+
+/// A namespace only where the user named one, as kubectl prints it.
+fn metadata(name: &str, namespace: Option<&str>) -> ObjectMeta {
+    ObjectMeta { name: Some(name.to_owned()), namespace: namespace.map(str::to_owned), ..ObjectMeta::default() }
 }
 
 /// The objects for a profile; `namespace` only where the user named one, as kubectl prints it.
 pub fn plan(profile: &Profile, secret_name: &str, configmap: &ConfigMapFlags, namespace: Option<&str>) -> Objects {
-    let metadata = |name: &str| ObjectMeta {
-        name: Some(name.to_owned()),
-        namespace: namespace.map(str::to_owned),
-        ..ObjectMeta::default()
-    };
-    let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
-    let data = [("config", &profile.config), ("credentials", &profile.credentials)];
-    let secret = Secret {
-        metadata: metadata(secret_name),
-        data: Some(data.into_iter().map(|(key, text)| (key.to_owned(), bytes(text))).collect()),
-        ..Secret::default()
-    };
+    let secret = secret(secret_name, namespace, [("config", &profile.config), ("credentials", &profile.credentials)]);
     let configmap = (!configmap.no_configmap).then(|| ConfigMap {
-        metadata: metadata(&configmap.configmap_name),
+        metadata: metadata(&configmap.configmap_name, namespace),
         data: Some(BTreeMap::from([("config".to_owned(), profile.config.clone())])),
         ..ConfigMap::default()
     });

@@ -10,6 +10,7 @@ pub mod version;
 
 use std::future::Future;
 
+use crate::cli::flags::pasted_bucket;
 use crate::cli::{Cli, Command, Ui};
 use crate::error::{Error, Result};
 use crate::signals;
@@ -23,6 +24,8 @@ pub fn block_on(cli: Cli, ui: &Ui) -> Result<()> {
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let runtime = runtime.map_err(|error| Error::general(format!("cannot start: {error}")))?;
+    let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
+    pasted_bucket(words).into_iter().for_each(|hint| ui.hint(hint));
     let done = runtime.block_on(run(cli, ui));
     // a thread that still reads from stdin or writes to a stuck disk must not hold up the exit
     runtime.shutdown_background();

@@ -9,7 +9,9 @@ const CREDENTIALS: &str = "[default]\naws_access_key_id = AKIAIOSFODNN7EXAMPLE\n
     [work]\naws_access_key_id=AKIAWORK\naws_secret_access_key=work-secret\naws_session_token=work-token\n\n\
     [half]\naws_access_key_id=AKIAHALF\n";
 const CONFIG: &str = "[default]\nregion=us-west-1\n\n[profile work]\nregion=eu-west-1\n\n[profile half]\nregion=r\n\n\
-    [profile sso]\nsso_session=corp\nregion=eu-west-1\n";
+    [profile sso]\nsso_session=corp\nregion=eu-west-1\n\n\
+    [profile role]\nrole_arn=arn:aws:iam::1:role/backup\nsource_profile=default\nregion=eu-west-1\n\n\
+    [profile process]\ncredential_process=/bin/vault --token EXAMPLEKEY\nregion=eu-west-1\n";
 
 fn sandbox() -> Sandbox {
     let sandbox = Sandbox::new();
@@ -23,6 +25,7 @@ fn prints_what_it_would_send() {
     let sandbox = sandbox();
     for (name, line) in [
         ("default_profile", "credentials --dry-run=client -o yaml"),
+        ("values", "credentials --format env --profile default --dry-run=client -o yaml"),
         ("lines", "credentials create --dry-run=client"),
         ("names", "credentials --dry-run=client -o name --secret-name aws --configmap-name conf"),
         ("other_profile", "credentials --profile work --no-configmap --dry-run=client -o json -n databases"),
@@ -41,6 +44,9 @@ fn each_fault_has_its_own_message_and_shows_no_value() {
         ("unknown_profile", &sandbox(), "credentials --profile nobody --dry-run=client"),
         ("half_a_pair", &sandbox(), "credentials --profile half --dry-run=client"),
         ("no_static_keys", &sandbox(), "credentials --profile sso --dry-run=client"),
+        ("role", &sandbox(), "credentials --profile role --dry-run=client"),
+        ("process", &sandbox(), "credentials --profile process --dry-run=client"),
+        ("values_with_a_token", &sandbox(), "credentials --profile work --format env --dry-run=client"),
         ("no_region", &without_region, "credentials --dry-run=client"),
         ("no_files", &Sandbox::new(), "credentials --dry-run=client"),
         ("missing_file", &sandbox(), "credentials --credentials-file /nonexistent/file --dry-run=client"),
@@ -83,4 +89,45 @@ fn a_file_that_others_can_read_is_said() {
     let path = sandbox.path().join(".aws/credentials");
     std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o644)).unwrap();
     assert_snapshot!(sandbox.run("credentials --dry-run=client"));
+}
+
+#[test]
+fn a_file_of_windows_is_read_as_any_other() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".aws/credentials", &format!("\u{feff}{}", CREDENTIALS.replace('\n', "\r\n")));
+    let line = "credentials --region us-west-1 --dry-run=client -o yaml";
+    assert_eq!(sandbox.run(line).stdout, self::sandbox().run(line).stdout);
+}
+
+#[test]
+fn what_is_no_readable_file_is_exit_5() {
+    let sandbox = Sandbox::new();
+    sandbox.write(".aws/config", CONFIG);
+    std::fs::create_dir(sandbox.path().join("directory")).unwrap();
+    std::fs::write(sandbox.path().join("huge"), vec![b'#'; 1024 * 1024 + 1]).unwrap();
+    std::os::unix::fs::symlink("nowhere", sandbox.path().join("link")).unwrap();
+    for (file, says) in [
+        ("directory", "error: cannot read directory: it is a directory"),
+        ("huge", "error: cannot read huge: it is larger than 1 MiB"),
+        ("link", "error: cannot read link: it links to nowhere, which is not there"),
+        ("/dev/zero", "error: cannot read /dev/zero: it is larger than 1 MiB"),
+    ] {
+        let output = sandbox.run(&format!("credentials --credentials-file {file} --dry-run=client"));
+        assert_eq!((output.code, output.stderr.lines().next()), (Some(5), Some(says)), "{output}");
+    }
+}
+
+#[test]
+fn flags_before_the_word_are_not_lost() {
+    let sandbox = sandbox();
+    let output = sandbox.run("credentials --profile work check --bucket etcd-backups");
+    assert_eq!(output.code, Some(2), "{output}");
+    assert_snapshot!(output);
+    assert_eq!(sandbox.run("credentials -n databases create --dry-run=client").code, Some(0));
+}
+
+#[test]
+fn help_names_both_words() {
+    assert_snapshot!("help", sandbox().run("credentials --help"));
+    assert_snapshot!("help_check", sandbox().run("credentials check -h"));
 }

@@ -6,6 +6,8 @@
 
 mod agent_backup;
 mod credentials;
+mod credentials_check;
+mod credentials_faults;
 mod get_from_s3;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

@@ -95,7 +95,8 @@ impl S3Server {
     /// A new bucket that `READER` may list and read.
     pub fn bucket(&self, name: &str) -> Bucket<'_> {
         let credentials = format!("[default]\naws_access_key_id={}\naws_secret_access_key={}\n", ROOT.0, ROOT.1);
-        let files = ProfileFiles { origin: "test".to_owned(), credentials: Some(credentials), config: None };
+        let files =
+            ProfileFiles { origin: "test".to_owned(), credentials: Some(credentials), config: None, warnings: vec![] };
         let access = Access { endpoint_url: Some(self.url.clone()), force_path_style: true, ..Access::default() };
         let source = CredentialSource::Files(files);
         let s3 = self.runtime.block_on(S3::new(name, &source, &access)).unwrap();

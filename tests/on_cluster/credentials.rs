@@ -50,3 +50,55 @@ fn a_refusal_is_kubectls_and_exit_5() {
     assert_eq!(output.code, Some(5), "{output}");
     assert!(output.stderr.starts_with("Error from server (Forbidden): "), "{output}");
 }
+
+#[test]
+fn a_check_reads_the_secret_and_the_configmap_and_tries_the_bucket() {
+    let namespace = Namespace::new("check");
+    let store = namespace.s3.flags(&namespace.name);
+    let missing = namespace.run(&format!("credentials check {store}"));
+    assert_eq!(missing.code, Some(5), "{missing}");
+    let says = format!("fail  keys      secret {0}/aws-credential does not exist\n", namespace.name);
+    assert!(missing.to_string().starts_with(&says), "{missing}");
+    assert!(missing.to_string().contains("hint: kubectl etcdbackup credentials -n "), "{missing}");
+
+    assert_eq!(namespace.run("credentials").code, Some(0));
+    let works = namespace.run(&format!("credentials check {store}"));
+    assert_eq!(works.code, Some(0), "{works}");
+    let outcomes: Vec<String> =
+        works.to_string().lines().map(|line| line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")).collect();
+    assert_eq!(outcomes, ["ok keys", "ok region", "skip identity", "ok list", "ok get", "ok put"]);
+    assert!(!works.to_string().contains(namespace.s3.get("S3_BACKUP_SECRET_KEY")), "{works}");
+
+    // as etcd-operator's first documents tell: a file of any name, and the region in a ConfigMap
+    let keys = namespace.sandbox.path().join(".aws/credentials").display().to_string();
+    let config = namespace.sandbox.path().join(".aws/config").display().to_string();
+    namespace.kubectl(&["create", "secret", "generic", "old", &format!("--from-file=my-keys={keys}")]);
+    namespace.kubectl(&["create", "configmap", "conf", &format!("--from-file=my-region={config}")]);
+    let old = namespace.run(&format!("credentials check --secret old --configmap-name conf {store} --read-only"));
+    assert_eq!(old.code, Some(0), "{old}");
+    assert!(old.stderr.contains("has no key \"credentials\"; its only key \"my-keys\" was read as one"), "{old}");
+    assert!(old.stderr.contains("has no key \"config\"; its only key \"my-region\" was read as one"), "{old}");
+    let get = namespace.run(&format!("get etcd-a --secret old {store} --from s3"));
+    assert!(get.stderr.contains("warning: secret") && get.code == Some(3), "{get}");
+}
+
+#[test]
+fn the_form_for_the_environment_holds_bare_values_that_a_check_reads() {
+    let namespace = Namespace::new("values");
+    let made = namespace.run("credentials --format env --secret-name awsbackuptest");
+    assert_eq!(String::from_utf8_lossy(&made.stdout), "secret/awsbackuptest created\n");
+    let value = |key: &str| {
+        namespace.kubectl(&[
+            "get",
+            "secret",
+            "awsbackuptest",
+            "-o",
+            &format!("go-template={{{{.data.{key} | base64decode}}}}"),
+        ])
+    };
+    assert_eq!(value("access"), namespace.s3.get("S3_BACKUP_ACCESS_KEY"));
+    assert_eq!(value("secret"), namespace.s3.get("S3_BACKUP_SECRET_KEY"));
+    let check =
+        namespace.run(&format!("credentials check --secret awsbackuptest {}", namespace.s3.flags(&namespace.name)));
+    assert_eq!(check.code, Some(0), "{check}");
+}

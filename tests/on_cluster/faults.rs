@@ -30,7 +30,7 @@ fn the_reason_of_a_failure_reaches_the_person() {
     policy("no-bucket", &s3("aws-credential", "no-such-bucket"));
     policy("no-secret", &s3("nowhere", bucket));
     for (name, says) in [
-        ("wrong-secret", "SignatureDoesNotMatch"),
+        ("wrong-secret", "CredentialsRefused: s3: the credentials were refused"),
         ("no-bucket", "NoSuchBucket"),
         ("no-secret", "SecretNotFound: nowhere in namespace"),
     ] {

@@ -70,6 +70,7 @@ pub(super) async fn resolve(cluster: &str, flags: &S3ReadFlags, kube: &KubeFlags
     };
     access.endpoint_url.as_deref().map_or(Ok(()), reachable)?;
     let credentials = credentials(flags, &spec.aws_secret, session.as_ref(), ui).await?;
+    credentials.warnings().iter().for_each(|warning| ui.warn(warning));
     let bucket = place.bucket.clone().unwrap_or(spec.s3_bucket);
     let at = access.endpoint_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
     ui.say(format!("s3: bucket {bucket}{at}, namespace {namespace}, credentials from {}", credentials.describe()));

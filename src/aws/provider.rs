@@ -1,0 +1,40 @@
+//! Credentials of one named profile and of nothing else.
+
+use aws_config::Region;
+use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
+use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
+use aws_config::provider_config::ProviderConfig;
+use aws_runtime::env_config::file::EnvConfigFiles;
+
+/// What the profile of the user's own files gives: keys, a login of SSO, a role, a program's output.
+///
+/// The SDK's whole chain would take keys of the environment first, and go on to an instance's role.
+pub(super) async fn of_user(profile: &str, region: Option<&str>) -> ProfileFileCredentialsProvider {
+    let region = match region {
+        Some(region) => Some(Region::new(region.to_owned())),
+        None => {
+            let files = ProfileFileRegionProvider::builder().profile_name(profile).build();
+            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(files).region().await
+        }
+    };
+    ProfileFileCredentialsProvider::builder().configure(&with(region)).profile_name(profile).build()
+}
+
+/// What the profile `default` of `texts` gives: keys, or a role that other keys of `texts` assume.
+pub(super) async fn of_texts(texts: EnvConfigFiles, region: Option<&str>) -> ProfileFileCredentialsProvider {
+    let region = match region {
+        Some(region) => Some(Region::new(region.to_owned())),
+        None => {
+            let files = ProfileFileRegionProvider::builder().profile_files(texts.clone()).profile_name("default");
+            files.build().region().await
+        }
+    };
+    let builder = ProfileFileCredentialsProvider::builder().configure(&with(region));
+    builder.profile_files(texts).profile_name("default").build()
+}
+
+/// STS needs a region to be asked for a role.
+fn with(region: Option<Region>) -> ProviderConfig {
+    ProviderConfig::without_region().with_region(region)
+}
