@@ -133,6 +133,16 @@ impl S3 {
         })
     }
 
+    /// The names of all buckets that these credentials own.
+    ///
+    /// # Errors
+    /// As [`explain`].
+    pub async fn buckets(&self) -> Result<Vec<String>> {
+        let answer = self.client.list_buckets().send().await;
+        let answer = answer.map_err(|error| explain(&error, "listing buckets", self))?;
+        Ok(answer.buckets().iter().filter_map(|bucket| bucket.name().map(str::to_owned)).collect())
+    }
+
     /// `s3://bucket/key`.
     pub fn url(&self, key: &str) -> String {
         format!("s3://{}/{key}", self.bucket)

@@ -1,49 +1,82 @@
 //! `create`: an EtcdBackup object, and the credentials that it needs.
 
+mod cron;
+mod form;
 mod plan;
+mod schedule;
+mod send;
+mod served;
 mod wait;
+mod wizard;
 
 use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
-use k8s_openapi::api::core::v1::Secret;
-use kube::{Api, ResourceExt};
+use kube::api::DynamicObject;
 
-use super::credentials::{self, ConfigMapFlags, ProfileFlags, SECRET};
+use super::credentials::{self, ConfigMapFlags, ProfileFlags};
 use crate::api::EtcdBackup;
-use crate::cli::flags::parse_duration;
+use crate::api::dialect::Served;
+use crate::cli::flags::{parse_duration, parse_url};
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, S3Flags, Ui};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::kubernetes::{self, Force, Session};
+use crate::signals;
+use form::{Written, full_name};
 use plan::{Credentials, Plan};
+use schedule::ScheduleFlags;
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+const ETCD: &str = "etcd flags";
+const ENCRYPTIONS: [&str; 2] = ["AES256", "aws:kms"];
 
-/// Most names that are tried when the one made from the time is taken.
-const MOST_NAMES: u32 = 20;
-
-/// Back up an etcd cluster now: create an EtcdBackup
+/// Back up an etcd cluster: create an EtcdBackup
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Name of the etcd cluster
+    /// Name of the etcd cluster; with --etcd-endpoints and --kubeadm only a name for its backups
     #[arg(value_name = "CLUSTER")]
-    cluster: String,
-    /// Name of the EtcdBackup [default: CLUSTER-yyyymmdd-hhmmss]
+    cluster: Option<String>,
+    /// Name of the EtcdBackup [default: CLUSTER-yyyymmdd-hhmmss, or CLUSTER with a schedule]
     #[arg(long, value_name = "NAME")]
     name: Option<String>,
-    /// Dialect of the object
-    #[arg(long, value_name = "DIALECT", value_enum, default_value = "cluster")]
+    /// How the object names the etcd; auto is what the served CRD accepts
+    #[arg(long, value_name = "FORM", value_enum, default_value = "auto")]
     api: ApiDialect,
+    /// Client URLs of the etcd, instead of finding it by CLUSTER
+    #[arg(long, value_name = "URL,…", value_delimiter = ',', value_parser = parse_url, help_heading = ETCD)]
+    etcd_endpoints: Vec<String>,
+    /// Back up the etcd of a kubeadm control plane
+    #[arg(long, conflicts_with_all = ["etcd_endpoints", "client_tls_secret", "client_auth_secret"], help_heading = ETCD)]
+    kubeadm: bool,
+    /// Secret with the client certificate for etcd: keys tls.crt, tls.key, ca.crt
+    #[arg(long, value_name = "NAME", help_heading = ETCD)]
+    client_tls_secret: Option<String>,
+    /// Secret with the keys username and password for etcd
+    #[arg(long, value_name = "NAME", help_heading = ETCD)]
+    client_auth_secret: Option<String>,
+    #[command(flatten)]
+    policy: ScheduleFlags,
     #[command(flatten)]
     s3: S3Flags,
-    /// Secret with the AWS credentials, in the same namespace
-    #[arg(long, value_name = "NAME", default_value = SECRET)]
-    secret: String,
+    /// Secret with the key ca.crt to trust for the endpoint
+    #[arg(long, value_name = "NAME", help_heading = "S3 flags")]
+    ca_secret: Option<String>,
+    /// How S3 encrypts the snapshots: AES256 or aws:kms [default: the bucket's own]
+    #[arg(long, value_name = "HOW", value_parser = ENCRYPTIONS, hide_possible_values = true, help_heading = "S3 flags")]
+    server_side_encryption: Option<String>,
+    /// Key for aws:kms
+    #[arg(long, value_name = "KEY", help_heading = "S3 flags")]
+    kms_key_id: Option<String>,
+    /// Secret with the AWS credentials, in the same namespace [default: aws-credential]
+    #[arg(long, value_name = "NAME")]
+    secret: Option<String>,
     /// Use no Secret: IRSA, Pod Identity or the instance's role
-    #[arg(long, conflicts_with_all = ["with_credentials", "profile", "credentials_file", "config_file"])]
+    #[arg(long, conflicts_with_all = ["secret", "with_credentials", "profile", "credentials_file", "config_file"])]
     ambient: bool,
+    /// ServiceAccount of the backup's pods, for IRSA and Pod Identity
+    #[arg(long, value_name = "NAME")]
+    service_account: Option<String>,
     /// Make the Secret and the ConfigMap in the same call
     #[arg(long)]
     with_credentials: bool,
@@ -51,8 +84,8 @@ pub struct Args {
     from: ProfileFlags,
     #[command(flatten)]
     configmap: ConfigMapFlags,
-    /// Update the object if it exists, by server-side apply
-    #[arg(long, requires = "name")]
+    /// Update the object of this --name, or the schedule, if it exists, by server-side apply
+    #[arg(long)]
     apply: bool,
     /// Take over fields that another tool manages, of the Secret, the ConfigMap or the applied object
     #[arg(long)]
@@ -60,9 +93,9 @@ pub struct Args {
     /// Wait for the outcome; it is the exit code
     #[arg(long)]
     wait: bool,
-    /// How long to wait; the operator itself gives up after 10m
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "11m", requires = "wait")]
-    timeout: Duration,
+    /// How long to wait [default: a minute longer than --backup-timeout]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "wait")]
+    timeout: Option<Duration>,
     /// Only check: none, client (contacts nobody) or server
     #[arg(long, value_name = "MODE", default_value = "none", conflicts_with = "wait")]
     dry_run: DryRun,
@@ -73,11 +106,26 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
+  # on a terminal: asks for what is missing, shows the object, and tells the flags
+  kubectl etcdbackup create
+
   # back up etcd-a with the Secret aws-credential, and wait for the outcome
   kubectl etcdbackup create etcd-a --bucket etcd-backups --wait
 
   # make the Secret from ~/.aws in the same call
   kubectl etcdbackup create etcd-a --bucket etcd-backups --with-credentials --wait
+
+  # every six hours, and keep the last 28
+  kubectl etcdbackup create etcd-a --bucket etcd-backups --every 6h --keep 28
+
+  # at three at night
+  kubectl etcdbackup create etcd-a --bucket etcd-backups --schedule '0 3 * * *' --time-zone Europe/Amsterdam
+
+  # an etcd by its URLs, with TLS
+  kubectl etcdbackup create etcd-a --bucket etcd-backups --etcd-endpoints https://etcd.example.com:2379 --client-tls-secret etcd-client-tls
+
+  # the control plane's own etcd, made by kubeadm
+  kubectl etcdbackup create --kubeadm --bucket etcd-backups -n kube-system
 
   # an S3-compatible service
   kubectl etcdbackup create etcd-a --bucket etcd-backups --endpoint-url https://s3.example.com --force-path-style
@@ -88,119 +136,145 @@ Examples:
   # only look
   kubectl etcdbackup create etcd-a --bucket etcd-backups --dry-run=client -o yaml
 
-RBAC: create on etcdbackups; get on secrets (to check), and with --wait get on etcdbackups";
+RBAC: create on etcdbackups; get on secrets (to check), with --apply get and patch on etcdbackups, with --wait get on etcdbackups";
 
-/// The dialects that were released under one group and version.
+/// How an object names the etcd: the forms that were released under one group and version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ApiDialect {
-    /// The cluster by its name
+    /// What the served CRD accepts; without a schema, what the flags say
+    Auto,
+    /// spec.clusterName (etcd-operator v0.6.1 to v0.7.2, and this program)
     Cluster,
+    /// spec.etcdEndpoints (etcd-operator v0.8.0 to v0.9.4, its forks, and this program)
+    Endpoints,
+}
+
+/// What was made.
+struct Made {
+    args: Args,
+    /// None with `--dry-run=client`.
+    session: Option<Session>,
+    credentials: Option<credentials::Objects>,
+    backup: DynamicObject,
+    /// kubectl's word for what became of the backup.
+    word: &'static str,
 }
 
 /// Runs the command.
 ///
 /// # Errors
-/// [`ErrorKind::Denied`] when the Secret is missing; the API server's; with `--wait` those of the run.
+/// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) when the Secret is missing; [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted)
+/// after Ctrl-C; the API server's; with `--wait` those of the run.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    let made = tokio::select! {
+        // in this order: the signals are waited for before the first question blocks this thread
+        biased;
+        () = signals::asked_to_end() => return Err(Error::interrupted("interrupted")),
+        made = make(args, kube, ui) => made?,
+    };
+    let Some(session) = made.session.as_ref().filter(|_| made.args.wait) else {
+        return made.print(ui);
+    };
+    if made.args.output.is_none() {
+        made.print(ui)?;
+    }
+    let timeout = made.args.timeout.unwrap_or(made.args.policy.one_backup() + Duration::from_secs(60));
+    let done = wait::outcome(session, &made.backup, timeout, ui).await?;
+    match made.args.output {
+        None => ui.data(wait::success(&done)?),
+        Some(_) => Made { backup: done, ..made }.print(ui),
+    }
+}
+
+/// Asks, decides, shows and sends, in this order: nothing is sent before everything is known.
+async fn make(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<Made> {
+    let (args, command) = match wizard::is_needed(&args) {
+        true => wizard::complete(&args, kube, ui).await.map(|asked| (asked.args, Some(asked.command)))?,
+        false => (args, None),
+    };
     let plan = Plan::new(&args, kube.namespace.as_deref(), jiff::Timestamp::now())?;
-    let mut made = match plan.credentials {
+    let credentials = match plan.credentials {
         Credentials::Make => {
             let profile = credentials::read(&args.from, args.s3.region.as_deref(), ui)?;
-            Some(credentials::plan(&profile, &args.secret, &args.configmap, kube.namespace.as_deref()))
+            Some(credentials::plan(&profile, args.secret_name(), &args.configmap, kube.namespace.as_deref()))
         }
         Credentials::Named | Credentials::Ambient => None,
     };
-    if args.dry_run == DryRun::Client {
-        if let Some(objects) = made.as_ref().filter(|_| args.output.is_none()) {
-            objects.say_each(&["created", "created"], args.dry_run, ui)?;
-        }
-        return print(&args, made.as_ref(), &plan.backup, "created", ui);
-    }
-    let session = Session::connect(kube).await?;
-    match (&mut made, plan.credentials) {
-        (Some(objects), _) => {
-            let force = Force::conflicts(args.force_conflicts);
-            let words = objects.send(&session, args.dry_run, force).await?;
-            // at once: what follows may fail, and these are there
-            if args.output.is_none() {
-                objects.say_each(&words, args.dry_run, ui)?;
-            }
-        }
-        (None, Credentials::Named) => require_secret(&session, &args, ui).await?,
-        (None, _) => {}
-    }
-    let (backup, word) = send(&session, &args, plan.backup).await?;
-    if !args.wait {
-        return print(&args, made.as_ref(), &backup, word, ui);
-    }
-    if args.output.is_none() {
-        print(&args, None, &backup, word, ui)?;
-    }
-    let done = wait::outcome(&session, &backup, args.timeout, ui).await?;
-    match args.output {
-        None => ui.data(wait::success(&done)),
-        Some(_) => print(&args, made.as_ref(), &done, word, ui),
-    }
-}
-
-/// Finds a missing Secret before the backup does.
-async fn require_secret(session: &Session, args: &Args, ui: &Ui) -> Result<()> {
-    let secrets: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
-    match session.request(TIMEOUT, secrets.get_metadata(&args.secret)).await {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            let namespace = &session.namespace;
-            let custom = if args.secret == SECRET { String::new() } else { format!(" --secret-name {}", args.secret) };
-            Err(Error::denied(format!("secret {:?} not found in namespace {namespace:?}", args.secret))
-                .hint(format!("kubectl etcdbackup credentials -n {namespace}{custom}"))
-                .hint("or add --with-credentials, or --ambient to use none"))
-        }
-        Err(error) if error.kind() == ErrorKind::Denied => {
-            ui.say(format!("not checked whether secret {:?} exists: {}", args.secret, error.message()));
-            Ok(())
-        }
-        Err(error) => Err(error),
-    }
-}
-
-async fn send(session: &Session, args: &Args, mut backup: EtcdBackup) -> Result<(EtcdBackup, &'static str)> {
-    let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
-    if args.apply {
-        let (sent, applied) =
-            kubernetes::apply(session, &api, &backup, args.dry_run, Force::conflicts(args.force_conflicts)).await?;
-        return Ok((sent, applied.as_str()));
-    }
-    let base = backup.name_any();
-    let mut attempt = 1;
-    loop {
-        match kubernetes::create(session, &api, &backup, args.dry_run).await {
-            Ok(sent) => return Ok((sent, "created")),
-            Err(error) if error.message().starts_with("Error from server (AlreadyExists)") => {
-                attempt += 1;
-                if args.name.is_some() || attempt > MOST_NAMES {
-                    return Err(error.hint("choose another --name, or add --apply to update it"));
-                }
-                backup.metadata.name = Some(format!("{base}-{attempt}"));
-            }
-            Err(error) => return Err(error),
-        }
-    }
-}
-
-/// The backup's line, or with `-o` all objects.
-fn print(args: &Args, made: Option<&credentials::Objects>, backup: &EtcdBackup, word: &str, ui: &Ui) -> Result<()> {
-    let name = format!("etcdbackup.etcd.database.coreos.com/{}", backup.name_any());
-    let Some(format) = args.output else {
-        return ui.data(format!("{name} {word}{}", args.dry_run.suffix()));
+    let session = match args.dry_run {
+        DryRun::Client => None,
+        DryRun::None | DryRun::Server => Some(Session::connect(kube).await?),
     };
-    let mut backup = backup.clone();
-    backup.metadata.managed_fields = None;
-    let (mut values, mut names) = (Vec::new(), Vec::new());
-    if let Some(objects) = made {
-        values.extend(objects.values()?);
-        names.extend(objects.names());
+    let (served, namespace) = match &session {
+        Some(session) => (served::read(session, ui).await?, session.namespace.clone()),
+        None => (Served::ours()?, kubernetes::namespace(kube)),
+    };
+    let name = plan.metadata.name.clone().unwrap_or_default();
+    let written = form::write(&plan, &name, args.api, &served, &namespace)?;
+    say(&written, &served, session.is_some(), ui);
+    if let Some(command) = &command {
+        wizard::confirm(&written.object, credentials.as_ref(), command, ui)?;
     }
-    values.push(output::to_value(&backup)?);
-    names.push(name);
-    ui.data(output::objects(&values, &names, format)?)
+    let Some(session) = session else {
+        return Ok(Made { args, session: None, credentials, backup: written.object, word: "created" });
+    };
+    let credentials = prepare(&session, &args, &plan, credentials, &written, ui).await?;
+    let (backup, word) = send::send(&session, &args, &plan, &served, written).await?;
+    Ok(Made { args, session: Some(session), credentials, backup, word })
+}
+
+/// Which form was chosen, and why.
+fn say(written: &Written, served: &Served, read: bool, ui: &Ui) {
+    let source = written.source;
+    match read {
+        true => ui.say(format!("api: writing {source}; the served CRD {}", served.describe())),
+        false => ui.say(format!("api: writing {source} for this program's own CRD; --dry-run=client reads no other")),
+    }
+    written.notes.iter().for_each(|note| ui.say(note));
+}
+
+/// Looks at what the backup needs, and makes the credentials.
+async fn prepare(
+    session: &Session,
+    args: &Args,
+    plan: &Plan,
+    mut credentials: Option<credentials::Objects>,
+    written: &Written,
+    ui: &Ui,
+) -> Result<Option<credentials::Objects>> {
+    if let Some(service) = &written.service {
+        send::require_service(session, service, ui).await?;
+    }
+    if let Some(objects) = &mut credentials {
+        let words = objects.send(session, args.dry_run, Force::conflicts(args.force_conflicts)).await?;
+        // at once: what follows may fail, and these are there
+        if args.output.is_none() {
+            objects.say_each(&words, args.dry_run, ui)?;
+        }
+    } else if plan.credentials == Credentials::Named {
+        send::require_secret(session, args.secret_name(), ui).await?;
+    }
+    Ok(credentials)
+}
+
+impl Made {
+    /// The backup's line, or with `-o` all objects.
+    fn print(&self, ui: &Ui) -> Result<()> {
+        let name = full_name(&self.backup);
+        let Some(format) = self.args.output else {
+            if let Some(objects) = self.credentials.as_ref().filter(|_| self.session.is_none()) {
+                objects.say_each(&["created", "created"], self.args.dry_run, ui)?;
+            }
+            return ui.data(format!("{name} {}{}", self.word, self.args.dry_run.suffix()));
+        };
+        let mut backup = self.backup.clone();
+        backup.metadata.managed_fields = None;
+        let (mut values, mut names) = (Vec::new(), Vec::new());
+        if let Some(objects) = &self.credentials {
+            values.extend(objects.values()?);
+            names.extend(objects.names());
+        }
+        values.push(output::to_value(&backup)?);
+        names.push(name);
+        ui.data(output::objects(&values, &names, format)?)
+    }
 }

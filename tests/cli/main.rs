@@ -5,6 +5,10 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod agent_backup;
+mod create_api;
+mod create_crds;
+mod create_terminal;
+mod create_wizard;
 mod credentials;
 mod credentials_check;
 mod credentials_faults;

@@ -5,6 +5,7 @@
 
 mod cluster;
 mod crd;
+mod create;
 mod credentials;
 mod faults;
 #[path = "../harness/sandbox.rs"]

@@ -1,14 +1,20 @@
-//! What `create` will send, decided from its arguments alone.
+//! What `create` means to have, decided from its arguments alone; [`form`](super::form) writes it.
 
 use std::collections::BTreeMap;
 
 use kube::api::ObjectMeta;
 
-use super::Args;
-use crate::api::etcdbackup::CLUSTER_LABEL;
-use crate::api::{EtcdBackup, EtcdBackupSpec, S3Source, names};
+use super::credentials::SECRET;
+use super::{ApiDialect, Args};
+use crate::api::etcdbackup::{CLUSTER_LABEL, Kubeadm};
+use crate::api::{EtcdBackupSpec, S3Source, names};
 use crate::error::{Error, Result};
 use crate::snapshot::Layout;
+
+/// The cluster's name where `--kubeadm` is given without one: kubeadm's own default.
+///
+/// Source: kubernetes/kubernetes, cmd/kubeadm/app/apis/kubeadm/v1beta4/defaults.go (`DefaultClusterName`).
+const KUBEADM_CLUSTER: &str = "kubernetes";
 
 /// Where the credentials of the backup come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,81 +30,181 @@ pub(super) enum Credentials {
 /// The object, and what has to be there before it.
 #[derive(Debug, Clone)]
 pub(super) struct Plan {
-    pub backup: EtcdBackup,
+    pub cluster: String,
+    pub metadata: ObjectMeta,
+    /// As the flags say it, whatever the API server keeps.
+    pub spec: EtcdBackupSpec,
     pub credentials: Credentials,
+    /// `yyyymmdd-hhmmss`, UTC.
+    pub time: String,
+    /// Whether the name was made from the time, and another one would do as well.
+    pub timed: bool,
+    /// Whether there will be more than one backup.
+    pub repeats: bool,
 }
 
 impl Plan {
     /// # Errors
-    /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for a name that Kubernetes or the CRD would refuse.
+    /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for a name that Kubernetes or the CRD would refuse, for
+    /// what is missing, and for flags that contradict each other.
     pub(super) fn new(args: &Args, namespace: Option<&str>, now: jiff::Timestamp) -> Result<Self> {
-        names::check_cluster_name(&args.cluster)?;
-        let bucket = args.s3.bucket.clone().ok_or_else(|| {
-            Error::usage("required: --bucket NAME").hint("see 'kubectl etcdbackup create --help' for usage")
-        })?;
+        check(args)?;
+        let cluster = match (&args.cluster, args.kubeadm) {
+            (Some(cluster), _) => cluster.clone(),
+            (None, true) => KUBEADM_CLUSTER.to_owned(),
+            (None, false) => return Err(missing("CLUSTER")),
+        };
+        names::check_cluster_name(&cluster)?;
         let credentials = match (args.ambient, args.with_credentials || args.from.given()) {
             (true, _) => Credentials::Ambient,
             (false, true) => Credentials::Make,
             (false, false) => Credentials::Named,
         };
-        let s3 = S3Source {
-            s3_bucket: bucket,
-            prefix: args.s3.prefix.clone().unwrap_or_default(),
-            aws_secret: if credentials == Credentials::Ambient { String::new() } else { args.secret.clone() },
-            endpoint: args.s3.endpoint_url.clone().unwrap_or_default(),
-            force_path_style: args.s3.force_path_style,
-            region: args.s3.region.clone().unwrap_or_default(),
-            layout: args.s3.layout.filter(|layout| *layout != Layout::Unversioned),
-            ..S3Source::default()
+        let repeats = args.policy.repeats();
+        let time = now.strftime("%Y%m%d-%H%M%S").to_string();
+        let timed = args.name.is_none() && !repeats;
+        let name = match (&args.name, repeats) {
+            (Some(name), _) => name.clone(),
+            (None, true) => cluster.clone(),
+            (None, false) => format!("{cluster}-{time}"),
         };
-        let name = args.name.clone().unwrap_or_else(|| timed_name(&args.cluster, now));
-        let spec = EtcdBackupSpec {
-            cluster_name: args.cluster.clone(),
-            storage_type: "S3".to_owned(),
-            s3: Some(s3),
-            ..EtcdBackupSpec::default()
-        };
-        let mut backup = EtcdBackup::new(&name, spec);
-        backup.metadata = ObjectMeta {
+        let metadata = ObjectMeta {
             name: Some(name),
             namespace: namespace.map(str::to_owned),
-            labels: Some(BTreeMap::from([(CLUSTER_LABEL.to_owned(), args.cluster.clone())])),
+            labels: Some(BTreeMap::from([(CLUSTER_LABEL.to_owned(), cluster.clone())])),
             ..ObjectMeta::default()
         };
-        Ok(Self { backup, credentials })
+        let spec = spec(args, &cluster, credentials)?;
+        Ok(Self { cluster, metadata, spec, credentials, time, timed, repeats })
     }
 }
 
-/// `<cluster>-yyyymmdd-hhmmss`, UTC.
-fn timed_name(cluster: &str, now: jiff::Timestamp) -> String {
-    format!("{cluster}-{}", now.strftime("%Y%m%d-%H%M%S"))
+/// Flags that exclude each other in ways that clap cannot tell.
+///
+/// # Errors
+/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) naming them.
+pub(super) fn check(args: &Args) -> Result<()> {
+    if args.apply && args.name.is_none() && !args.policy.repeats() {
+        return Err(missing("--name, because --apply updates an object of that name"));
+    }
+    if args.api == ApiDialect::Cluster && !args.etcd_endpoints.is_empty() {
+        return Err(Error::usage("--api cluster cannot be used with --etcd-endpoints").hint("leave --api out"));
+    }
+    if args.kubeadm && args.api == ApiDialect::Endpoints {
+        return Err(Error::usage("--api endpoints cannot be used with --kubeadm").hint("leave --api out"));
+    }
+    if args.kms_key_id.is_some() && args.server_side_encryption.as_deref() != Some("aws:kms") {
+        return Err(Error::usage("--kms-key-id needs --server-side-encryption aws:kms"));
+    }
+    Ok(())
+}
+
+fn missing(what: &str) -> Error {
+    Error::usage(format!("required: {what}")).hint("see 'kubectl etcdbackup create --help' for usage")
+}
+
+fn spec(args: &Args, cluster: &str, credentials: Credentials) -> Result<EtcdBackupSpec> {
+    let place = &args.s3;
+    if place.bucket.is_none() && place.path.is_none() {
+        return Err(missing("--bucket NAME"));
+    }
+    let text = |flag: &Option<String>| flag.clone().unwrap_or_default();
+    let secret = match credentials {
+        Credentials::Ambient => String::new(),
+        Credentials::Make | Credentials::Named => args.secret_name().to_owned(),
+    };
+    let by_name = args.etcd_endpoints.is_empty() && !args.kubeadm;
+    Ok(EtcdBackupSpec {
+        cluster_name: if by_name { cluster.to_owned() } else { String::new() },
+        etcd_endpoints: args.etcd_endpoints.clone(),
+        kubeadm: args.kubeadm.then(Kubeadm::default),
+        client_tls_secret: text(&args.client_tls_secret),
+        client_auth_secret: text(&args.client_auth_secret),
+        storage_type: "S3".to_owned(),
+        s3: Some(S3Source {
+            s3_bucket: text(&place.bucket),
+            prefix: text(&place.prefix),
+            path: text(&place.path),
+            aws_secret: secret,
+            endpoint: text(&place.endpoint_url),
+            force_path_style: place.force_path_style,
+            region: text(&place.region),
+            ca_secret: text(&args.ca_secret),
+            server_side_encryption: text(&args.server_side_encryption),
+            kms_key_id: text(&args.kms_key_id),
+            layout: place.layout.filter(|layout| *layout != Layout::Unversioned),
+        }),
+        backup_policy: args.policy.policy(),
+        service_account_name: text(&args.service_account),
+        ..EtcdBackupSpec::default()
+    })
+}
+
+impl Args {
+    /// The Secret that the object names.
+    pub(super) fn secret_name(&self) -> &str {
+        self.secret.as_deref().unwrap_or(SECRET)
+    }
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
     use crate::cli::{Cli, Command};
     use crate::error::ErrorKind;
 
-    fn plan(line: &str) -> Result<Plan> {
+    pub(in super::super) fn plan(line: &str) -> Result<Plan> {
         let words = ["kubectl-etcdbackup", "create"].into_iter().chain(line.split_whitespace());
         let Command::Create(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
         Plan::new(&args, None, "2026-01-02T03:04:05Z".parse().unwrap())
     }
 
     #[test]
-    fn the_object_of_dialect_a() {
+    fn a_run_is_named_after_cluster_and_time() {
         let plan = plan("etcd-a --bucket s3://etcd-backups --prefix team").unwrap();
-        let want = serde_json::json!({
-            "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup",
-            "metadata": {"name": "etcd-a-20260102-030405", "labels": {"etcd_cluster": "etcd-a"}},
-            "spec": {"clusterName": "etcd-a", "storageType": "S3",
-                     "s3": {"s3Bucket": "etcd-backups", "prefix": "team", "awsSecret": "aws-credential"}}
-        });
-        assert_eq!(serde_json::to_value(plan.backup).unwrap(), want);
-        assert_eq!(plan.credentials, Credentials::Named);
+        let want = json!({"name": "etcd-a-20260102-030405", "labels": {"etcd_cluster": "etcd-a"}});
+        assert_eq!(serde_json::to_value(plan.metadata).unwrap(), want);
+        let want = json!({"clusterName": "etcd-a", "storageType": "S3",
+            "s3": {"s3Bucket": "etcd-backups", "prefix": "team", "awsSecret": "aws-credential"}});
+        assert_eq!(serde_json::to_value(plan.spec).unwrap(), want);
+        assert_eq!((plan.credentials, plan.timed), (Credentials::Named, true));
+    }
+
+    #[test]
+    fn a_schedule_is_named_after_its_cluster() {
+        let every = plan("etcd-a --bucket bbb --every 30m --keep 5 --suspend --backup-timeout 2m").unwrap();
+        assert_eq!((every.metadata.name.as_deref(), every.timed), (Some("etcd-a"), false));
+        let want = json!({"backupIntervalInSecond": 1800, "maxBackups": 5, "suspend": true, "timeoutInSecond": 120});
+        assert_eq!(serde_json::to_value(every.spec.backup_policy).unwrap(), want);
+        let words = ["kubectl-etcdbackup", "create", "a", "--bucket=bbb", "--schedule=0 3 * * *", "--time-zone=UTC"];
+        let Command::Create(args) = Cli::try_parse_from(words).unwrap().command else { unreachable!() };
+        let daily = Plan::new(&args, None, jiff::Timestamp::UNIX_EPOCH).unwrap().spec.backup_policy;
+        assert_eq!(serde_json::to_value(daily).unwrap(), json!({"schedule": "0 3 * * *", "timeZone": "UTC"}));
+    }
+
+    #[test]
+    fn kubeadm_needs_no_cluster() {
+        let plan = plan("--kubeadm --bucket bbb --every 1h").unwrap();
+        assert_eq!((plan.cluster.as_str(), plan.metadata.name.as_deref()), ("kubernetes", Some("kubernetes")));
+        let spec = serde_json::to_value(plan.spec).unwrap();
+        assert_eq!((&spec["kubeadm"], spec.get("clusterName")), (&json!({}), None));
+    }
+
+    #[test]
+    fn every_other_flag_has_its_field() {
+        let spec = plan(
+            "etcd-a --etcd-endpoints https://a:2379,https://b:2379 --client-tls-secret tls --client-auth-secret auth \
+             --path bbb/k/e --region r --endpoint-url https://s3 --force-path-style --ca-secret ca \
+             --server-side-encryption aws:kms --kms-key-id key --service-account sa --secret mine",
+        );
+        let want = json!({"etcdEndpoints": ["https://a:2379", "https://b:2379"], "clientTLSSecret": "tls",
+            "clientAuthSecret": "auth", "storageType": "S3", "serviceAccountName": "sa",
+            "s3": {"path": "bbb/k/e", "awsSecret": "mine", "region": "r", "endpoint": "https://s3", "forcePathStyle": true,
+                "caSecret": "ca", "serverSideEncryption": "aws:kms", "kmsKeyID": "key"}});
+        assert_eq!(serde_json::to_value(spec.unwrap().spec).unwrap(), want);
     }
 
     #[test]
@@ -106,13 +212,39 @@ mod tests {
         assert_eq!(plan("a --bucket bbb --with-credentials").unwrap().credentials, Credentials::Make);
         assert_eq!(plan("a --bucket bbb --profile x").unwrap().credentials, Credentials::Make);
         let ambient = plan("a --bucket bbb --ambient").unwrap();
-        assert_eq!(ambient.backup.spec.s3.unwrap().aws_secret, "");
+        assert_eq!(ambient.spec.s3.unwrap().aws_secret, "");
     }
 
     #[test]
-    fn names_that_would_be_refused_are_refused_here() {
-        for line in ["A --bucket bbb", "etcd_a --bucket bbb", "a"] {
+    fn what_would_be_refused_or_ignored_is_refused_here() {
+        for line in [
+            "A --bucket bbb",
+            "etcd_a --bucket bbb",
+            "a",
+            "--bucket bbb",
+            "a --bucket bbb --apply",
+            "a --bucket bbb --api cluster --etcd-endpoints https://e:2379",
+            "--kubeadm --bucket bbb --api endpoints",
+            "a --bucket bbb --kms-key-id k",
+            "a --bucket bbb --kms-key-id k --server-side-encryption AES256",
+        ] {
             assert_eq!(plan(line).unwrap_err().kind(), ErrorKind::Usage, "{line}");
+        }
+    }
+
+    #[test]
+    fn flags_that_exclude_each_other_are_told_apart_by_clap() {
+        for line in [
+            "a --bucket bbb --every 1h --wait",
+            "a --bucket bbb --every 1h --schedule @daily",
+            "a --bucket bbb --time-zone UTC",
+            "a --bucket bbb --keep 0",
+            "a --kubeadm --bucket bbb --etcd-endpoints https://e:2379",
+            "a --bucket bbb --etcd-endpoints e:2379",
+            "a --bucket bbb --ambient --secret x",
+        ] {
+            let words = ["kubectl-etcdbackup", "create"].into_iter().chain(line.split_whitespace());
+            assert!(Cli::try_parse_from(words).is_err(), "{line}");
         }
     }
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use kube::{Api, ResourceExt};
+use kube::ResourceExt;
+use kube::api::DynamicObject;
+use serde::Deserialize;
 use tokio::time::Instant;
 
-use crate::api::{EtcdBackup, conditions};
+use super::form::full_name;
+use super::send;
+use crate::api::{EtcdBackupStatus, conditions};
 use crate::cli::Ui;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
@@ -29,7 +33,12 @@ enum Standing {
 /// # Errors
 /// [`ErrorKind::BackupFailed`] with the operator's Reason, [`ErrorKind::TimedOut`], [`ErrorKind::NotFound`]
 /// when the object was deleted or replaced, [`ErrorKind::Interrupted`] after Ctrl-C.
-pub(super) async fn outcome(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<EtcdBackup> {
+pub(super) async fn outcome(
+    session: &Session,
+    made: &DynamicObject,
+    timeout: Duration,
+    ui: &Ui,
+) -> Result<DynamicObject> {
     ui.say("Waiting for the backup to complete; it continues in the cluster if you press Ctrl-C.");
     tokio::select! {
         done = follow(session, made, timeout, ui) => done,
@@ -41,8 +50,8 @@ pub(super) async fn outcome(session: &Session, made: &EtcdBackup, timeout: Durat
     }
 }
 
-async fn follow(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui) -> Result<EtcdBackup> {
-    let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
+async fn follow(session: &Session, made: &DynamicObject, timeout: Duration, ui: &Ui) -> Result<DynamicObject> {
+    let api = send::api(session);
     let name = made.name_any();
     let (started, mut last_line) = (Instant::now(), Instant::now());
     let mut said = None;
@@ -51,7 +60,7 @@ async fn follow(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui
             Ok(found) if found.uid() != made.uid() => {
                 return Err(Error::not_found(format!("etcdbackup {name:?} was replaced by another one")));
             }
-            Ok(found) => match standing(&found, made.metadata.generation) {
+            Ok(found) => match standing(&status(&found)?, made.metadata.generation) {
                 Standing::Succeeded => return Ok(found),
                 Standing::Failed(reason) => return Err(failure(session, &name, &reason)),
                 Standing::Running(message) if message != said => {
@@ -75,9 +84,17 @@ async fn follow(session: &Session, made: &EtcdBackup, timeout: Duration, ui: &Ui
     }
 }
 
+/// The status in the fields that all operators of this group share; empty when there is none yet.
+fn status(backup: &DynamicObject) -> Result<EtcdBackupStatus> {
+    let Some(status) = backup.data.get("status").filter(|status| !status.is_null()) else {
+        return Ok(EtcdBackupStatus::default());
+    };
+    let unreadable = |error| Error::general(format!("cannot read the status of {}: {error}", full_name(backup)));
+    EtcdBackupStatus::deserialize(status).map_err(unreadable)
+}
+
 /// Reads the status of any operator of this group: ours has conditions, others only the two fields.
-fn standing(backup: &EtcdBackup, generation: Option<i64>) -> Standing {
-    let Some(status) = &backup.status else { return Standing::Running(None) };
+fn standing(status: &EtcdBackupStatus, generation: Option<i64>) -> Standing {
     if status.observed_generation.is_some_and(|observed| Some(observed) < generation) {
         return Standing::Running(None);
     }
@@ -98,18 +115,20 @@ fn standing(backup: &EtcdBackup, generation: Option<i64>) -> Standing {
 }
 
 /// The line of a backup that has succeeded.
-pub(super) fn success(backup: &EtcdBackup) -> String {
-    let status = backup.status.clone().unwrap_or_default();
+///
+/// # Errors
+/// [`ErrorKind::General`] when its status cannot be read.
+pub(super) fn success(backup: &DynamicObject) -> Result<String> {
+    let status = status(backup)?;
     let revision = status.etcd_revision.unwrap_or_default();
-    let mut line = format!(
-        "etcdbackup.etcd.database.coreos.com/{} succeeded  revision={revision} etcd={}",
-        backup.name_any(),
-        status.etcd_version
-    );
-    if !status.s3_path.is_empty() {
-        line.push_str(&format!("  s3://{}", status.s3_path));
+    let mut line = format!("{} succeeded  revision={revision} etcd={}", full_name(backup), status.etcd_version);
+    // operators that were given a path store exactly there, and their status does not repeat it
+    let given = backup.data["spec"]["s3"]["path"].as_str().unwrap_or_default();
+    let path = if status.s3_path.is_empty() { given } else { &status.s3_path };
+    if !path.is_empty() {
+        line.push_str(&format!("  s3://{path}"));
     }
-    line
+    Ok(line)
 }
 
 fn failure(session: &Session, name: &str, reason: &str) -> Error {
@@ -133,27 +152,37 @@ fn timed_out(name: &str, last: Option<String>) -> Error {
 mod tests {
     use super::*;
 
-    fn backup(status: serde_json::Value) -> EtcdBackup {
+    fn backup(status: serde_json::Value) -> DynamicObject {
         serde_json::from_value(serde_json::json!({
-            "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup",
-            "metadata": {"name": "x", "generation": 2}, "spec": {"storageType": "S3"}, "status": status
+            "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup", "metadata": {"name": "x"},
+            "spec": {"storageType": "S3", "s3": {"path": "bucket/key"}}, "status": status
         }))
         .unwrap()
     }
 
     #[test]
     fn reads_old_and_new_operators() {
-        let at = |status| standing(&backup(status), Some(2));
+        let at = |value| standing(&status(&backup(value)).unwrap(), Some(2));
         let condition = |status: &str| {
             serde_json::json!({"conditions": [{"type": "Succeeded", "status": status, "reason": "R", "message": "why",
                 "lastTransitionTime": "2026-01-01T00:00:00Z"}], "observedGeneration": 2})
         };
         assert_eq!(at(serde_json::json!({})), Standing::Running(None));
+        assert_eq!(at(serde_json::Value::Null), Standing::Running(None));
         assert_eq!(at(serde_json::json!({"succeeded": true})), Standing::Succeeded);
         assert_eq!(at(serde_json::json!({"Reason": "no"})), Standing::Failed("no".to_owned()));
+        let fork = serde_json::json!({"Reason": "no", "succeeded": false, "lastSuccessDate": null, "etcdVersion": ""});
+        assert_eq!(at(fork), Standing::Failed("no".to_owned()));
         assert_eq!(at(serde_json::json!({"succeeded": true, "observedGeneration": 1})), Standing::Running(None));
         assert_eq!(at(condition("True")), Standing::Succeeded);
         assert_eq!(at(condition("False")), Standing::Failed("why".to_owned()));
         assert_eq!(at(condition("Unknown")), Standing::Running(Some("why".to_owned())));
+    }
+
+    #[test]
+    fn a_status_without_a_path_leaves_the_one_that_was_given() {
+        let status = serde_json::json!({"succeeded": true, "etcdVersion": "3.5.21", "etcdRevision": 15});
+        let line = success(&backup(status)).unwrap();
+        assert!(line.ends_with("/x succeeded  revision=15 etcd=3.5.21  s3://bucket/key"), "{line}");
     }
 }

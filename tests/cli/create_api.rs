@@ -1,0 +1,132 @@
+//! An API server that serves another project's CRD of the same name: the test cluster can hold only one of them.
+
+use std::sync::{Arc, Mutex};
+
+use axum::Router;
+use axum::body::Bytes;
+use axum::http::{Method, StatusCode, Uri};
+use serde_json::{Value, json};
+
+/// What it answers.
+#[derive(Default)]
+pub struct Answers {
+    /// The CRD; `None` forbids reading it.
+    pub crd: Option<Value>,
+    /// The OpenAPI v3 document; `None` forbids reading it.
+    pub openapi: Option<Value>,
+    /// Services and Secrets, as `services/NAME` and `secrets/NAME`, with their other fields.
+    pub objects: Vec<(&'static str, Value)>,
+    /// Names that are taken.
+    pub taken: Vec<String>,
+    /// Status of every EtcdBackup.
+    pub status: Value,
+}
+
+/// The server, on a port of its own.
+pub struct FakeApi {
+    pub url: String,
+    posted: Arc<Mutex<Vec<Value>>>,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl FakeApi {
+    pub fn start(answers: Answers) -> Self {
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        let posted = Arc::new(Mutex::new(Vec::new()));
+        let (answers, kept) = (Arc::new(answers), Arc::clone(&posted));
+        let router = Router::new().fallback(async move |method: Method, uri: Uri, body: Bytes| {
+            let (code, value) = answers.answer(&method, &uri, &body, &kept);
+            (code, [("content-type", "application/json")], value.to_string())
+        });
+        let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        runtime.spawn(async move { axum::serve(listener, router).await });
+        Self { url, posted, _runtime: runtime }
+    }
+
+    /// The EtcdBackups that were made.
+    pub fn posted(&self) -> Vec<Value> {
+        self.posted.lock().unwrap().clone()
+    }
+}
+
+impl Answers {
+    fn answer(&self, method: &Method, uri: &Uri, body: &[u8], posted: &Mutex<Vec<Value>>) -> (StatusCode, Value) {
+        let path = uri.path();
+        let (_, last) = path.rsplit_once('/').unwrap();
+        let or_forbidden = |value: &Option<Value>| match value {
+            Some(value) => (StatusCode::OK, value.clone()),
+            None => status(403, "Forbidden", &format!("{path} is forbidden")),
+        };
+        if path.contains("/customresourcedefinitions/") {
+            return or_forbidden(&self.crd);
+        }
+        if path.starts_with("/openapi/") {
+            return or_forbidden(&self.openapi);
+        }
+        if *method == Method::POST && last == "etcdbackups" {
+            assert!(uri.query().unwrap().contains("fieldValidation=Strict"), "{uri}");
+            return self.create(serde_json::from_slice(body).unwrap(), posted);
+        }
+        if path.contains("/etcdbackups/") {
+            let posted = posted.lock().unwrap();
+            let found = posted.iter().find(|object| object["metadata"]["name"] == last);
+            let Some(mut object) = found.cloned() else { return status(404, "NotFound", "not found") };
+            object["status"] = self.status.clone();
+            return (StatusCode::OK, object);
+        }
+        let (_, rest) = path.split_once("/namespaces/default/").unwrap_or_default();
+        let named = |(name, value): &(&str, Value)| {
+            let mut object = value.clone();
+            object["metadata"] = json!({"name": name.split_once('/').unwrap().1});
+            object
+        };
+        if let Some(found) = self.objects.iter().find(|(name, _)| *name == rest) {
+            return (StatusCode::OK, named(found));
+        }
+        if rest.contains('/') {
+            return status(404, "NotFound", &format!("{rest} not found"));
+        }
+        let of_kind = self.objects.iter().filter(|(name, _)| name.starts_with(&format!("{rest}/")));
+        (StatusCode::OK, json!({"metadata": {}, "items": of_kind.map(named).collect::<Vec<_>>()}))
+    }
+
+    fn create(&self, mut object: Value, posted: &Mutex<Vec<Value>>) -> (StatusCode, Value) {
+        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+        let mut posted = posted.lock().unwrap();
+        if self.taken.contains(&name)
+            || (self.taken.is_empty() && posted.iter().any(|old| old["metadata"]["name"] == name))
+        {
+            return status(409, "AlreadyExists", &format!("etcdbackups {name:?} already exists"));
+        }
+        object["metadata"]["uid"] = json!("uid-of-this-object");
+        object["metadata"]["generation"] = json!(1);
+        posted.push(object.clone());
+        (StatusCode::CREATED, object)
+    }
+}
+
+fn status(code: u16, reason: &str, message: &str) -> (StatusCode, Value) {
+    let value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
+        "reason": reason, "message": message});
+    (StatusCode::from_u16(code).unwrap(), value)
+}
+
+/// A CRD of the name with this schema.
+pub fn crd(schema: Value) -> Value {
+    json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": {"versions": [
+        {"name": "v1beta2", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}})
+}
+
+/// The schema of the living fork, in short (on2itsecurity/etcd-operator, example/crd).
+pub fn fork_schema() -> Value {
+    let (text, number, truth) = (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "boolean"}));
+    let s3 = json!({"type": "object", "required": ["awsSecret", "forcePathStyle", "path"], "properties": {
+        "path": text, "awsSecret": text, "endpoint": text, "forcePathStyle": truth}});
+    let policy = json!({"type": "object", "properties": {
+        "timeoutInSecond": number, "backupIntervalInSecond": number, "maxBackups": number}});
+    let spec = json!({"type": "object", "required": ["allowSelfSignedCertificates", "storageType"], "properties": {
+        "etcdEndpoints": {"type": "array", "items": text}, "storageType": text, "clientTLSSecret": text,
+        "allowSelfSignedCertificates": truth, "s3": s3, "backupPolicy": policy}});
+    json!({"type": "object", "properties": {"metadata": {"type": "object"}, "spec": spec}})
+}
