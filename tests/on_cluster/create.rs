@@ -36,14 +36,31 @@ fn a_schedule_is_made_once_and_then_applied() {
     assert_eq!(installed.code, Some(0), "{installed}");
     namespace.kubectl(&["delete", "deployment", "etcdbackup-operator"]);
     let create = |flags: &str| namespace.run(&format!("create etcd-a --bucket etcd-backups --ambient {flags}"));
-    let made = create("--every 6h");
+    let made = create("--every 6h --keep 4");
     assert_eq!(String::from_utf8_lossy(&made.stdout), "etcdbackup.etcd.database.coreos.com/etcd-a created\n", "{made}");
     let taken = create("--every 6h");
     assert_eq!(taken.code, Some(1), "{taken}");
     assert!(taken.stderr.contains("AlreadyExists") && taken.stderr.contains("--apply"), "{taken}");
-    let applied = create("--every 12h --apply --force-conflicts");
-    assert_eq!(applied.code, Some(0), "{applied}");
-    assert_eq!(namespace.field("etcd-a", "{.spec.backupPolicy.backupIntervalInSecond}"), "43200");
+    let applied = create("--schedule @daily --apply");
+    assert_eq!(
+        String::from_utf8_lossy(&applied.stdout),
+        "etcdbackup.etcd.database.coreos.com/etcd-a configured\n",
+        "{applied}"
+    );
+    let policy = namespace.field("etcd-a", "{.spec.backupPolicy}");
+    assert_eq!(policy, r#"{"schedule":"@daily"}"#, "what is no longer said is taken away");
+    let again = create("--schedule @daily --apply");
+    assert!(again.stdout.ends_with(b" unchanged\n"), "{again}");
+    namespace.kubectl(&[
+        "patch",
+        "etcdbackups.etcd.database.coreos.com",
+        "etcd-a",
+        "--type=merge",
+        "-p",
+        r#"{"spec":{"backupPolicy":{"schedule":"@weekly"}}}"#,
+    ]);
+    let conflict = create("--schedule @daily --apply");
+    assert!(conflict.stderr.contains("Conflict") && conflict.stderr.contains("--force-conflicts"), "{conflict}");
 }
 
 #[test]

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{Secret, Service};
-use kube::api::{ApiResource, DynamicObject};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
 
 use super::credentials::SECRET;
@@ -12,8 +13,9 @@ use super::plan::Plan;
 use super::{Args, EtcdBackup};
 use crate::api::dialect::Served;
 use crate::cli::Ui;
+use crate::cli::output::DryRun;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kubernetes::{self, Force, Session};
+use crate::kubernetes::{self, FIELD_MANAGER, Force, Session};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -82,12 +84,15 @@ pub(super) async fn send(
 ) -> Result<(DynamicObject, &'static str)> {
     let api = api(session);
     let mut object = written.object;
+    let base = object.name_any();
     if args.apply {
         let force = Force::conflicts(args.force_conflicts);
+        if args.dry_run == DryRun::None {
+            take_to_apply(session, &api, &base).await?;
+        }
         let (sent, applied) = kubernetes::apply(session, &api, &object, args.dry_run, force).await?;
         return Ok((sent, applied.as_str()));
     }
-    let base = object.name_any();
     let mut attempt = 1;
     loop {
         match kubernetes::create(session, &api, &object, args.dry_run).await {
@@ -102,5 +107,62 @@ pub(super) async fn send(
             }
             Err(error) => return Err(error),
         }
+    }
+}
+
+/// Makes what an earlier `create` set the applier's own: else an apply would conflict with ourselves, and could not take
+/// a field away again, such as the interval of what is now a schedule.
+///
+/// Source: kubernetes/client-go, util/csaupgrade/upgrade.go.
+async fn take_to_apply(session: &Session, api: &Api<DynamicObject>, name: &str) -> Result<()> {
+    let found = match session.request(TIMEOUT, api.get(name)).await {
+        Ok(found) => found,
+        // nothing there yet, or not to be seen: the apply itself will tell
+        Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::Denied) => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let Some(fields) = applied(found.metadata.managed_fields.unwrap_or_default()) else { return Ok(()) };
+    let metadata = serde_json::json!({"managedFields": fields, "resourceVersion": found.metadata.resource_version});
+    let patch = Patch::Merge(serde_json::json!({ "metadata": metadata }));
+    let params = PatchParams { field_manager: Some(FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+    session.request(TIMEOUT, api.patch(name, &params, &patch)).await.map(|_| ())
+}
+
+/// The entries with our own creation turned into an apply; `None` where there is nothing to turn.
+fn applied(mut fields: Vec<ManagedFieldsEntry>) -> Option<Vec<ManagedFieldsEntry>> {
+    let is = |entry: &ManagedFieldsEntry, operation: &str| {
+        entry.manager.as_deref() == Some(FIELD_MANAGER)
+            && entry.operation.as_deref() == Some(operation)
+            && entry.subresource.as_deref().unwrap_or_default().is_empty()
+    };
+    if fields.iter().any(|entry| is(entry, "Apply")) {
+        return None;
+    }
+    let ours = fields.iter_mut().find(|entry| is(entry, "Update"))?;
+    ours.operation = Some("Apply".to_owned());
+    Some(fields)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(manager: &str, operation: &str, subresource: Option<&str>) -> ManagedFieldsEntry {
+        ManagedFieldsEntry {
+            manager: Some(manager.to_owned()),
+            operation: Some(operation.to_owned()),
+            subresource: subresource.map(str::to_owned),
+            ..ManagedFieldsEntry::default()
+        }
+    }
+
+    #[test]
+    fn only_our_own_creation_becomes_an_apply() {
+        let (theirs, status) = (entry("kubectl", "Update", None), entry(FIELD_MANAGER, "Update", Some("status")));
+        let (made, set) = (entry(FIELD_MANAGER, "Update", None), entry(FIELD_MANAGER, "Apply", None));
+        let before = vec![theirs.clone(), status.clone(), made.clone()];
+        assert_eq!(applied(before), Some(vec![theirs.clone(), status.clone(), set.clone()]));
+        assert_eq!(applied(vec![made, set]), None);
+        assert_eq!(applied(vec![theirs, status]), None);
     }
 }
