@@ -51,6 +51,9 @@ pub enum Command {
     Create(commands::create::Args),
     #[command(visible_alias = "download")]
     Get(commands::get::Args),
+    #[command(visible_alias = "ls")]
+    List(commands::list::Args),
+    Describe(commands::describe::Args),
     Install(commands::install::Args),
     Version(commands::version::Args),
     Operator(commands::operator::Args),

@@ -1,6 +1,9 @@
 //! `get`: the newest snapshot to a file, proved.
 
-mod place;
+mod again;
+mod find;
+pub(in crate::commands) mod item;
+pub(in crate::commands) mod place;
 
 use std::io::IsTerminal;
 use std::path::PathBuf;
@@ -8,24 +11,25 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use semver::Version;
 
+use crate::cli::flags::parse_url;
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::{KubeFlags, OutputFormat, S3ReadFlags, Ui};
-use crate::error::{Error, Result};
-use crate::kubernetes::Session;
-use crate::snapshot::{History, Proof};
-use crate::source::s3::{S3Source, probe};
-use crate::source::service::ServiceSource;
-use crate::source::{self, Listing, StoredSnapshot, Wanted};
+use crate::error::{Error, ErrorKind, Result};
+use crate::snapshot::Proof;
 use crate::transfer::download::{self, Target};
+use again::Again;
+pub(in crate::commands) use find::warn_of_foreign;
+use find::{Found, find};
+use item::Item;
 
 /// Download the newest snapshot of a cluster to a file, proved
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the etcd cluster
-    #[arg(value_name = "CLUSTER")]
-    cluster: String,
+    #[arg(value_name = "CLUSTER", required_unless_present_any = ["path", "service_url"])]
+    cluster: Option<String>,
     /// Where to get it from: the backup service, then S3; or only one of them
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
     from: From,
@@ -39,11 +43,17 @@ pub struct Args {
     #[arg(long, value_name = "N", value_parser = parse_revision)]
     revision: Option<u64>,
     /// The etcd that you will restore to; refuses a snapshot that does not suit it
-    #[arg(long, value_name = "VERSION", value_parser = parse_version)]
+    #[arg(long, value_name = "VERSION", value_parser = parse_version, conflicts_with = "path")]
     etcd_version: Option<Version>,
     /// History to choose from, where the cluster was recreated: a name, or latest
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", conflicts_with = "path")]
     history: Option<String>,
+    /// URL of the backup service, such as that of an Ingress; needs no Kubernetes
+    #[arg(long, value_name = "URL", value_parser = parse_url, conflicts_with_all = ["from", "path", "bucket"])]
+    service_url: Option<String>,
+    /// File with the bearer token for the service, or - for stdin
+    #[arg(long, value_name = "FILE", requires = "service_url")]
+    token_file: Option<PathBuf>,
     #[command(flatten)]
     s3: S3ReadFlags,
     /// Print what would be downloaded, and download nothing
@@ -65,11 +75,28 @@ Examples:
   # an older one
   kubectl etcdbackup get etcd-a --revision 0x2f
 
+  # only if it can start an etcd 3.5; else says which one can
+  kubectl etcdbackup get etcd-a --etcd-version 3.5.21
+
+  # what etcd-operator v0.8 and later stored under a path of its own
+  kubectl etcdbackup get --path etcd-backups/etcd.backup
+
+  # through an Ingress, without Kubernetes
+  kubectl etcdbackup get --service-url https://backup.example.com \
+    --token-file token
+
   # only look
   kubectl etcdbackup get etcd-a -o json
 
-RBAC: get on services; list on pods; get and create on pods/portforward;
-for S3: list on etcdbackups, get on secrets (else your own AWS credentials are used)";
+RBAC:
+  get              services
+  list             pods
+  get, create      pods/portforward
+  for S3, where no --bucket is given:
+  list             etcdbackups.etcd.database.coreos.com
+  get              secrets (else your own AWS credentials are used)
+  for --service-url with a token (of the token's ServiceAccount):
+  get              etcdbackups/snapshot in etcd.database.coreos.com";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum From {
@@ -94,10 +121,11 @@ fn parse_version(text: &str) -> Result<Version, String> {
     Version::parse(text.trim_start_matches('v')).map_err(|_| "not a full version such as 3.5.21".to_owned())
 }
 
-/// A snapshot that was found, and where.
-enum Found {
-    Service(ServiceSource, StoredSnapshot),
-    S3 { source: Box<S3Source>, snapshot: StoredSnapshot, older: Option<u64> },
+impl Args {
+    /// The cluster's name; empty where a path or a URL says all.
+    fn cluster(&self) -> &str {
+        self.cluster.as_deref().unwrap_or_default()
+    }
 }
 
 /// Runs the command.
@@ -107,32 +135,67 @@ enum Found {
 /// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) for bytes that fail proof (no file is
 /// written), those of the sources and of the disk.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
-    check_directory_name(&args.cluster)?;
+    check(&args)?;
+    let again = Again::typed();
     let named = args.file.as_ref().filter(|file| !file.is_dir()).map(|file| target(&args, file.clone()));
-    named.iter().try_for_each(Target::check)?;
+    if let Some(named) = &named {
+        check_target(named, &again)?;
+    }
     if named == Some(Target::Stdout) && std::io::stdout().is_terminal() {
         return Err(Error::usage("-O - would write the snapshot to this terminal").hint("redirect it, or name a file"));
     }
-    let wanted =
-        Wanted { revision: args.revision, etcd_version: args.etcd_version.clone(), history: args.history.clone() };
-    let mut found = find(&args, kube, &wanted, ui).await?;
-    let snapshot = found.snapshot();
+    let found = find(&args, kube, ui).await?;
     if let Some(format) = args.output {
-        return ui.data(selection(&found, format)?);
+        return ui.data(selection(&found.item, format)?);
     }
-    let in_directory = || args.file.clone().unwrap_or_default().join(snapshot.name.as_str());
-    let target = named.unwrap_or_else(|| target(&args, in_directory()));
-    target.check()?;
-    let name = snapshot.name.clone();
-    let proof = match fetch(&mut found, &target, ui).await {
-        Ok(proof) => proof,
-        Err(error) => return Err(advise(error, &found, &args.cluster)),
+    let target = match named {
+        Some(named) => named,
+        None => target(&args, args.file.clone().unwrap_or_default().join(file_name(&found.item)?)),
     };
-    report(&target, &name, &proof, ui)
+    check_target(&target, &again)?;
+    match fetch(&found, &target, ui).await {
+        Ok(proof) => report(&target, &found.item, &proof, ui),
+        Err(error) => Err(advise(error, &found, &args, &again)),
+    }
+}
+
+/// What became of the file when the command was interrupted.
+pub(super) fn interrupted(error: Error) -> Error {
+    match error.kind() {
+        ErrorKind::Interrupted => error.hint("no file was written; run it again"),
+        _ => error,
+    }
+}
+
+fn check(args: &Args) -> Result<()> {
+    if args.s3.place.path.is_some() && args.from == From::Service {
+        return Err(Error::usage("--path is a place in S3, and --from service does not read S3")
+            .hint("leave out --from, or --path"));
+    }
+    args.cluster.as_deref().map_or(Ok(()), check_directory_name)
+}
+
+/// Refuses a target before anything is transferred.
+fn check_target(target: &Target, again: &Again) -> Result<()> {
+    let replaceable = matches!(target, Target::File { path, .. } if path.is_file() && !path.is_symlink());
+    target.check().map_err(|error| match replaceable {
+        true => error.hint(format!("replace it: {}; or choose another with -O PATH", again.with("--force", None))),
+        false => error,
+    })
+}
+
+/// The snapshot's own name as that of a file here.
+fn file_name(item: &Item) -> Result<&str> {
+    match item.name.as_str() {
+        "" | "." | ".." => {
+            Err(Error::usage(format!("{} names no file", item.location())).hint("name one with -O FILE"))
+        }
+        name => Ok(name),
+    }
 }
 
 /// Old clusters have names that the CRD would refuse; a directory they must still name.
-fn check_directory_name(cluster: &str) -> Result<()> {
+pub(super) fn check_directory_name(cluster: &str) -> Result<()> {
     match cluster {
         "" | "." | ".." => {}
         _ if cluster.contains(|c: char| c == '/' || c.is_control()) => {}
@@ -148,154 +211,53 @@ fn target(args: &Args, path: PathBuf) -> Target {
     }
 }
 
-async fn find(args: &Args, kube: &KubeFlags, wanted: &Wanted, ui: &Ui) -> Result<Found> {
-    if args.from != From::S3 {
-        match from_service(args, kube, wanted).await {
-            Ok(found) => return Ok(found),
-            Err(NoService::Unreachable(error)) if args.from == From::Auto => {
-                ui.say(format!("{}; trying s3", error.message()));
-            }
-            Err(NoService::Unreachable(error) | NoService::Refused(error)) => return Err(error),
-        }
-    }
-    let place = place::resolve(&args.cluster, &args.s3, kube, ui).await?;
-    let probed = probe(&place.s3, place.as_place(&args.cluster)).await?;
-    let (source, listing) = probed.one(&place.s3, place.as_place(&args.cluster))?;
-    let count = match listing.snapshots.len() {
-        1 => "1 snapshot".to_owned(),
-        many => format!("{many} snapshots"),
-    };
-    ui.say(format!("s3: {count} in {}", source.s3.url(&source.directory)));
-    warn_of_foreign(&listing, ui);
-    let snapshot = source::select(&listing.snapshots, wanted)?.clone();
-    let older = source::next_older(&listing.snapshots, &snapshot);
-    Ok(Found::S3 { source: Box::new(source), snapshot, older })
-}
-
-/// Why the backup service gave nothing.
-enum NoService {
-    /// It could not be asked; another source may have the snapshot.
-    Unreachable(Error),
-    /// It was asked and said no; another source would only hide its reason.
-    Refused(Error),
-}
-
-async fn from_service(args: &Args, kube: &KubeFlags, wanted: &Wanted) -> Result<Found, NoService> {
-    let session = Session::connect(kube).await.map_err(NoService::Unreachable)?;
-    let mut source = ServiceSource::connect(&session, &args.cluster).await.map_err(NoService::Unreachable)?;
-    match source.head(wanted).await {
-        Ok(snapshot) => Ok(Found::Service(source, snapshot)),
-        Err(error) if source.refused() => Err(NoService::Refused(error)),
-        Err(error) => Err(NoService::Unreachable(error)),
-    }
-}
-
-fn warn_of_foreign(listing: &Listing, ui: &Ui) {
-    let count = listing.foreign.len();
-    let Some(first) = listing.foreign.first() else { return };
-    let (objects, names) = if count == 1 { ("object", "name is") } else { ("objects", "names are") };
-    ui.warn(format!(
-        "skipped {count} {objects} whose {names} not VERSION_REVISION_etcd.backup: {}{}",
-        first.escape_debug(),
-        if count > 1 { ", …" } else { "" }
-    ));
-}
-
-impl Found {
-    /// URL of the snapshot, for messages.
-    fn location(&self) -> String {
-        match self {
-            Self::Service(_, snapshot) => snapshot.location.clone(),
-            Self::S3 { source, snapshot, .. } => source.s3.url(&snapshot.location),
-        }
-    }
-
-    fn snapshot(&self) -> &StoredSnapshot {
-        match self {
-            Self::Service(_, snapshot) | Self::S3 { snapshot, .. } => snapshot,
-        }
-    }
-}
-
-async fn fetch(found: &mut Found, target: &Target, ui: &Ui) -> Result<Proof> {
-    let (body, size) = match found {
-        Found::Service(source, snapshot) => source.open(snapshot).await?,
-        Found::S3 { source, snapshot, .. } => (source.open(snapshot, None).await?, snapshot.size),
-    };
-    let snapshot = found.snapshot();
-    ui.say(format!("downloading {} from {}", snapshot.name, found.location()));
-    let mut progress = Progress::new(ui, snapshot.name.as_str(), size);
+async fn fetch(found: &Found, target: &Target, ui: &Ui) -> Result<Proof> {
+    let (body, size) = found.open().await?;
+    ui.say(format!("downloading {} from {}", found.item.name, found.item.location()));
+    let mut progress = Progress::new(ui, found.item.name.as_str(), size);
     let proof = download::receive(body, size, target, |bytes| progress.advance(bytes)).await;
     progress.finish();
     proof
 }
 
 /// After bytes that fail proof the next older snapshot is one command away, and never taken silently.
-fn advise(error: Error, found: &Found, cluster: &str) -> Error {
-    if error.kind() != crate::error::ErrorKind::Unproved {
+fn advise(error: Error, found: &Found, args: &Args, again: &Again) -> Error {
+    if error.kind() != ErrorKind::Unproved {
         return error;
     }
-    let snapshot = found.snapshot();
-    let error = error.context(format!("{} from {}", snapshot.name, found.location()));
-    let history = match &snapshot.history {
-        History::First => String::new(),
-        later @ History::Later(_) => format!(" --history {}", later.name()),
-    };
-    match found {
-        Found::S3 { older: Some(revision), .. } => error.hint(format!(
-            "no file was written; the next older one: kubectl etcdbackup get {cluster} --from s3{history} --revision {revision}"
-        )),
-        Found::S3 { older: None, .. } => error.hint("no file was written; there is no older one"),
-        Found::Service(..) => error.hint(format!(
-            "no file was written; other ways: kubectl etcdbackup get {cluster} --from s3, or --revision N"
-        )),
+    let error = error.context(format!("{} from {}", found.item.name, found.item.location()));
+    let older = |revision: u64| again.with("--revision", Some(&revision.to_string()));
+    match found.older {
+        Some(revision) => error.hint(format!("no file was written; the next older one: {}", older(revision))),
+        None if args.service_url.is_some() => {
+            error.hint("no file was written; run it again, or read the store itself with --from s3 instead of the URL")
+        }
+        None if found.is_of_service() => error
+            .hint(format!("no file was written; the store itself may have more: {}", again.with("--from", Some("s3")))),
+        None => error.hint("no file was written; there is no older one"),
     }
 }
 
-fn report(target: &Target, name: &crate::snapshot::SnapshotName, proof: &Proof, ui: &Ui) -> Result<()> {
-    let facts =
-        format!("revision {}   etcd {}   {} bytes   sha256 verified", name.revision(), name.version(), proof.size);
+fn report(target: &Target, item: &Item, proof: &Proof, ui: &Ui) -> Result<()> {
+    let revision = item.revision.map(|revision| format!("revision {revision}   ")).unwrap_or_default();
+    let version = item.etcd_version.as_ref().map(|version| format!("etcd {version}   ")).unwrap_or_default();
+    let facts = format!("{revision}{version}{} bytes   sha256 verified", proof.size);
     match target {
         Target::File { path, .. } => ui.data(format!("{}   {facts}", path.display())),
         // stdout is the snapshot
         Target::Stdout => {
-            ui.say(format!("{name}   {facts}"));
+            ui.say(format!("{}   {facts}", item.name));
             Ok(())
         }
     }
 }
 
 /// What `-o` prints of the selection.
-fn selection(found: &Found, format: OutputFormat) -> Result<String> {
-    let snapshot = found.snapshot();
-    let mut value = serde_json::json!({
-        "name": snapshot.name.as_str(),
-        "revision": snapshot.name.revision(),
-        "etcdVersion": snapshot.name.version().to_string(),
-        "history": snapshot.history.name(),
-    });
-    if let Some(size) = snapshot.size {
-        value["size"] = size.into();
-    }
-    if let Some(modified) = snapshot.modified {
-        value["lastModified"] = modified.to_string().into();
-    }
-    match found {
-        Found::Service(..) => {
-            value["source"] = "service".into();
-            value["url"] = snapshot.location.as_str().into();
-        }
-        Found::S3 { source, .. } => {
-            value["source"] = "s3".into();
-            value["bucket"] = source.s3.bucket.as_str().into();
-            value["key"] = snapshot.location.as_str().into();
-            value["layout"] = source.layout.to_string().into();
-        }
-    }
+fn selection(item: &Item, format: OutputFormat) -> Result<String> {
     match format {
-        OutputFormat::Json => output::to_json(&value),
-        OutputFormat::Yaml => output::to_yaml(&value),
-        OutputFormat::Name => Ok(snapshot.name.as_str().to_owned()),
+        OutputFormat::Json => output::to_json(item),
+        OutputFormat::Yaml => output::to_yaml(item),
+        OutputFormat::Name => Ok(item.name.clone()),
     }
 }
 

@@ -3,8 +3,10 @@
 pub mod agent;
 pub mod create;
 pub mod credentials;
+pub mod describe;
 pub mod get;
 pub mod install;
+pub mod list;
 pub mod operator;
 pub mod version;
 
@@ -41,7 +43,9 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     match cli.command {
         Command::Credentials(args) => until_interrupted(credentials::run(args, &kube, ui)).await,
         Command::Create(args) => create::run(args, &kube, ui).await,
-        Command::Get(args) => until_interrupted(get::run(args, &kube, ui)).await,
+        Command::Get(args) => until_interrupted(get::run(args, &kube, ui)).await.map_err(get::interrupted),
+        Command::List(args) => until_interrupted(list::run(args, &kube, ui)).await,
+        Command::Describe(args) => until_interrupted(describe::run(args, &kube, ui)).await,
         Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,
         Command::Version(args) => until_interrupted(version::run(args, &kube, ui)).await,
         Command::Operator(args) => operator::run(args, &kube).await,

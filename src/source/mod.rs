@@ -1,6 +1,7 @@
 //! Places to read a snapshot from: what is there, which one is wanted, and its bytes. Writes nothing.
 
 pub mod clusters;
+pub mod path;
 pub mod s3;
 pub mod service;
 
@@ -39,7 +40,7 @@ pub struct Listing {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Wanted {
     pub revision: Option<u64>,
-    /// The etcd that is to be restored; the newest snapshot has to suit it.
+    /// The etcd that is to be restored; the snapshot has to suit it.
     pub etcd_version: Option<Version>,
     /// Name of a history, or `latest`.
     pub history: Option<String>,
@@ -50,32 +51,40 @@ pub struct Wanted {
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound): nothing stored, no such revision or
 /// history, or more than one history and none chosen. [`ErrorKind::General`](crate::error::ErrorKind::General):
-/// the newest does not suit `etcd_version`.
+/// what is chosen does not suit `etcd_version`.
 pub fn select<'a>(stored: &'a [StoredSnapshot], wanted: &Wanted) -> Result<&'a StoredSnapshot> {
     let history = choose_history(stored, wanted.history.as_deref())?;
     let of_history = || stored.iter().filter(|snapshot| Some(&snapshot.history) == history);
     let newest =
         |candidates: &mut dyn Iterator<Item = &'a StoredSnapshot>| candidates.max_by(|a, b| a.name.cmp(&b.name));
-    if let Some(revision) = wanted.revision {
-        return newest(&mut of_history().filter(|snapshot| snapshot.name.revision() == revision)).ok_or_else(|| {
-            Error::not_found(format!("no snapshot of revision {revision} is stored"))
-                .hint("leave out --revision for the newest")
-        });
-    }
-    let found = newest(&mut of_history()).ok_or_else(|| Error::not_found("no snapshots found"))?;
+    let found = match wanted.revision {
+        None => newest(&mut of_history()).ok_or_else(|| Error::not_found("no snapshots found"))?,
+        Some(revision) => newest(&mut of_history().filter(|snapshot| snapshot.name.revision() == revision))
+            .ok_or_else(|| no_revision(revision))?,
+    };
     let Some(version) = &wanted.etcd_version else { return Ok(found) };
     if suits(version, found.name.version()) {
         return Ok(found);
     }
-    let (want, have) = (version, found.name.version());
-    let error = Error::general(format!(
-        "requested version ({}.{}) is not compatible with the backup ({}.{})",
-        want.major, want.minor, have.major, have.minor
-    ));
+    let error = unsuitable(version, found.name.version());
     Err(match newest(&mut of_history().filter(|snapshot| suits(version, snapshot.name.version()))) {
         Some(older) => error.hint(format!("the newest that suits is --revision {}", older.name.revision())),
         None => error.hint("leave out --etcd-version to take the newest"),
     })
+}
+
+/// That a revision is not there.
+fn no_revision(revision: u64) -> Error {
+    Error::not_found(format!("no snapshot of revision {revision} is stored"))
+        .hint("leave out --revision for the newest")
+}
+
+/// That a snapshot of etcd `have` cannot start an etcd `want`, in the words of the original sidecar.
+fn unsuitable(want: &Version, have: &Version) -> Error {
+    Error::general(format!(
+        "requested version ({}.{}) is not compatible with the backup ({}.{})",
+        want.major, want.minor, have.major, have.minor
+    ))
 }
 
 /// The revision of the snapshot before `snapshot` in its history.
@@ -169,5 +178,8 @@ mod tests {
         assert_eq!(pick(&all, version("3.7.1")), Ok(2));
         let error = pick(&all, version("3.5.0")).unwrap_err();
         assert_eq!(error.hints(), ["the newest that suits is --revision 1"]);
+        let exact = Wanted { revision: Some(1), ..version("3.5.0") };
+        assert_eq!(pick(&all, exact), Ok(1));
+        assert!(pick(&all, Wanted { revision: Some(2), ..version("3.5.0") }).is_err());
     }
 }

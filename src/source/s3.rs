@@ -38,7 +38,8 @@ impl Place<'_> {
         self.layout.map_or_else(|| Layout::PROBED.to_vec(), |layout| vec![layout])
     }
 
-    fn directory(&self, layout: Layout) -> String {
+    /// The directory of the cluster in a layout, as a key prefix with a trailing slash.
+    pub fn directory(&self, layout: Layout) -> String {
         layout.directory(self.prefix, self.namespace, self.cluster)
     }
 }
@@ -138,13 +139,21 @@ impl S3Source {
     /// # Errors
     /// As [`crate::aws::explain`], also from the stream itself.
     pub async fn open(&self, snapshot: &StoredSnapshot, range: Option<RangeInclusive<u64>>) -> Result<Body> {
-        let range = range.map(|range| format!("bytes={}-{}", range.start(), range.end()));
-        let output = self.s3.open(&snapshot.location, snapshot.etag.as_deref(), range).await?;
-        let url = self.s3.url(&snapshot.location);
-        let reader = ReaderStream::with_capacity(output.body.into_async_read(), READ_BYTES);
-        let explained = move |error: std::io::Error| {
-            Error::general(format!("s3: reading {url} broke off: {error}")).hint("run it again")
-        };
-        Ok(reader.map(move |chunk| chunk.map_err(&explained)).boxed())
+        open_object(&self.s3, &snapshot.location, snapshot.etag.as_deref(), range).await
     }
+}
+
+/// The bytes of the object `key`, all or a range, only as long as it is still the one with `etag`.
+///
+/// # Errors
+/// As [`crate::aws::explain`], also from the stream itself.
+pub async fn open_object(s3: &S3, key: &str, etag: Option<&str>, range: Option<RangeInclusive<u64>>) -> Result<Body> {
+    let range = range.map(|range| format!("bytes={}-{}", range.start(), range.end()));
+    let output = s3.open(key, etag, range).await?;
+    let url = s3.url(key);
+    let reader = ReaderStream::with_capacity(output.body.into_async_read(), READ_BYTES);
+    let explained = move |error: std::io::Error| {
+        Error::general(format!("s3: reading {url} broke off: {error}")).hint("run it again")
+    };
+    Ok(reader.map(move |chunk| chunk.map_err(&explained)).boxed())
 }

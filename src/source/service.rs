@@ -1,10 +1,11 @@
 //! Snapshots from the backup sidecar of a cluster, ours or etcd-operator's.
 //!
 //! Source of the interface: coreos/etcd-operator, doc/user/download_backup.md at v0.2.5 and
-//! pkg/backup/backup_service.go at v0.6.1. An old sidecar announces no length and no tag, knows no histories
+//! pkg/backup/backup_service.go at v0.6.1. Ours is known by the header X-Etcdbackup-History, which it always sends. An old sidecar announces no length and no tag, knows no histories
 //! and no etcd after 3.2, and ends the body politely when its store breaks off; only the trailer tells then.
 
 mod answer;
+mod door;
 mod exchange;
 mod request;
 #[cfg(test)]
@@ -12,14 +13,16 @@ mod tests;
 
 use std::time::Duration;
 
-use http::header::{CONTENT_LENGTH, IF_MATCH};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, LOCATION};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
-use tokio::net::TcpStream;
+use semver::Version;
+
+pub use self::door::Door;
 
 use self::answer::{Seen, refuse};
 use self::exchange::{Exchange, Line};
 use self::request::{Base, exact, query};
-use super::{Body, StoredSnapshot, Wanted};
+use super::{Body, StoredSnapshot, Wanted, suits, unsuitable};
 use crate::api::names::{SIDECAR_PORT, sidecar};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
@@ -28,6 +31,9 @@ use crate::kubernetes::forward::{self, Target};
 /// Longest wait for a connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// The first minor of etcd that no etcd-operator sidecar knows: its table ends at 3.2.
+const UNKNOWN_TO_OLD: (u64, u64) = (3, 3);
+
 /// A sidecar that answers.
 pub struct ServiceSource {
     way: Way,
@@ -35,11 +41,12 @@ pub struct ServiceSource {
     /// The query of the last successful look, and whether the sidecar knows exact selection for any etcd.
     asked: Option<(String, bool)>,
     refused: bool,
+    notes: Vec<String>,
 }
 
 enum Way {
     Forwarded { session: Box<Session>, service: String, target: Target },
-    Direct,
+    Direct(Door),
 }
 
 impl ServiceSource {
@@ -52,40 +59,94 @@ impl ServiceSource {
         let target = forward::find(session, &service, SIDECAR_PORT).await?;
         let base = Base::of_service(&service, &session.namespace);
         let way = Way::Forwarded { session: Box::new(session.clone()), service, target };
-        Ok(Self { way, base, asked: None, refused: false })
+        Ok(Self { way, base, asked: None, refused: false, notes: Vec::new() })
     }
 
     /// A sidecar at a URL that is reachable from here, such as `http://etcd-a-backup-sidecar:19999`; contacts nobody.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`] when it is not an http URL.
+    /// [`ErrorKind::Usage`] when it is not an http or https URL.
     pub fn at(url: &str) -> Result<Self> {
-        Ok(Self { way: Way::Direct, base: Base::of_url(url)?, asked: None, refused: false })
+        let (way, base) = (Way::Direct(Door::default()), Base::of_url(url)?);
+        Ok(Self { way, base, asked: None, refused: false, notes: Vec::new() })
     }
 
-    /// Which snapshot the sidecar would send. A revision without a version is looked for under the newest
-    /// snapshot's version, because the interface takes no revision alone.
+    /// Goes in with what `door` holds.
+    #[must_use]
+    pub fn through(self, door: Door) -> Self {
+        Self { way: Way::Direct(door), ..self }
+    }
+
+    /// Which snapshot the sidecar would send.
+    ///
+    /// The newest is always looked at first: its answer tells whose sidecar it is, and so what can be asked.
     ///
     /// # Errors
     /// [`ErrorKind::NotFound`] when it has none such, or when a history has to be chosen;
-    /// [`ErrorKind::Denied`]; [`ErrorKind::TimedOut`]; [`ErrorKind::General`] with the sidecar's own words.
+    /// [`ErrorKind::Denied`]; [`ErrorKind::TimedOut`]; [`ErrorKind::General`] with the sidecar's own words, or when
+    /// the snapshot does not suit `etcd_version`.
     pub async fn head(&mut self, wanted: &Wanted) -> Result<StoredSnapshot> {
-        let alone = wanted.revision.filter(|_| wanted.etcd_version.is_none());
-        let Some(revision) = alone else { return self.look(wanted).await };
-        let newest = self.look(&Wanted { revision: None, ..wanted.clone() }).await?;
-        if newest.name.revision() == revision {
-            return Ok(newest);
-        }
-        let version = newest.name.version().clone();
-        let under_it = Wanted { etcd_version: Some(version.clone()), ..wanted.clone() };
-        self.look(&under_it).await.map_err(|error| match error.kind() {
-            ErrorKind::NotFound | ErrorKind::General => {
-                let name = &self.base.shown;
-                let sentence = format!("{name}: found no revision {revision} of etcd {version}: {}", error.message());
-                Error::not_found(sentence).hint("name the snapshot's own version with --etcd-version, or use --from s3")
+        let newest = self.look(&Wanted { history: wanted.history.clone(), ..Wanted::default() }).await?;
+        let found = match (wanted.revision, &wanted.etcd_version) {
+            (Some(revision), _) if revision != newest.name.revision() => {
+                self.exactly(revision, &newest, wanted).await?
             }
-            _ => error,
-        })
+            // asked again, because only the sidecar can name an older one that suits
+            (None, Some(version)) if self.knows(version) => self.look(wanted).await?,
+            _ => newest,
+        };
+        let Some(version) = &wanted.etcd_version else { return Ok(found) };
+        if !self.knows(version) {
+            self.notes.push(format!(
+                "{}: a sidecar of etcd-operator knows no etcd after 3.2, so it was not asked about {version}; \
+                 whether the backup suits is decided here",
+                self.base.shown
+            ));
+        }
+        if suits(version, found.name.version()) {
+            return Ok(found);
+        }
+        self.refused = true;
+        let error = unsuitable(version, found.name.version()).context(&self.base.shown);
+        Err(error.hint("--from s3 names an older one that suits; without --etcd-version you get this one"))
+    }
+
+    /// What should be known of how the last [`ServiceSource::head`] was answered.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// A revision that is not the newest. The interface wants its version to the patch level: that of the newest
+    /// is tried, then `--etcd-version`.
+    async fn exactly(&mut self, revision: u64, newest: &StoredSnapshot, wanted: &Wanted) -> Result<StoredSnapshot> {
+        let mut versions = vec![newest.name.version().clone()];
+        versions.extend(wanted.etcd_version.clone().filter(|version| version != newest.name.version()));
+        versions.retain(|version| self.knows(version));
+        let shown = self.base.shown.clone();
+        let mut missing = Error::not_found(format!(
+            "{shown}: a sidecar of etcd-operator selects no revision of etcd 3.3 and later; it offers only {}",
+            newest.name.revision()
+        ))
+        .hint("use --from s3, which reads every revision, or leave out --revision");
+        for version in versions {
+            let exact = Wanted { revision: Some(revision), etcd_version: Some(version.clone()), ..wanted.clone() };
+            missing = match self.look(&exact).await {
+                Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::General) => {
+                    let why = error.message().trim_start_matches(&format!("{shown}: ")).to_owned();
+                    Error::not_found(format!("{shown}: found no revision {revision} of etcd {version}: {why}"))
+                        .hint("name the snapshot's own version with --etcd-version, or use --from s3")
+                }
+                done => return done,
+            };
+        }
+        // another source may well have it
+        self.refused = false;
+        Err(missing)
+    }
+
+    /// Whether the sidecar that answered last can be asked about this etcd.
+    fn knows(&self, version: &Version) -> bool {
+        self.asked.as_ref().is_some_and(|(_, modern)| *modern) || (version.major, version.minor) < UNKNOWN_TO_OLD
     }
 
     /// The bytes of a snapshot that [`ServiceSource::head`] gave, over a connection of its own, and their
@@ -117,8 +178,8 @@ impl ServiceSource {
         Ok((answer.into_body()?, length))
     }
 
-    /// Whether the last look ended with a no to the question itself: the newest does not suit, or it has to be
-    /// asked more exactly. Every other failure is about the service or what it knows.
+    /// Whether the last [`ServiceSource::head`] ended with a no to the question itself: the backup does not suit, or
+    /// it has to be asked more exactly. Every other failure is about the service or what it knows.
     pub fn refused(&self) -> bool {
         self.refused
     }
@@ -142,7 +203,10 @@ impl ServiceSource {
         Ok(seen.snapshot)
     }
 
-    async fn send(&self, method: Method, query: &str, headers: HeaderMap) -> Result<Exchange> {
+    async fn send(&self, method: Method, query: &str, mut headers: HeaderMap) -> Result<Exchange> {
+        if let Way::Direct(Door { token: Some(token), .. }) = &self.way {
+            headers.insert(AUTHORIZATION, token.clone());
+        }
         let request = self.base.request(method, query, headers)?;
         let line = self.dial().await?;
         Exchange::start(line, request, &self.base.shown).await
@@ -158,23 +222,26 @@ impl ServiceSource {
                 }
                 opened => opened.map(Line::from),
             },
-            Way::Direct => {
-                let (shown, address) = (&self.base.shown, self.base.address());
-                match tokio::time::timeout(CONNECT, TcpStream::connect(address)).await {
-                    Ok(Ok(stream)) => Ok(Line::from(stream)),
-                    Ok(Err(error)) => Err(Error::general(format!("{shown}: cannot connect: {error}"))),
-                    Err(_) => Err(Error::timed_out(format!("{shown}: no connection within {CONNECT:?}"))),
-                }
-            }
+            Way::Direct(door) => door::dial(&self.base, door, CONNECT).await,
         }
     }
 
     async fn refusal(&self, answer: Exchange) -> Error {
         let status = answer.status();
+        let shown = &self.base.shown;
         if status == StatusCode::PRECONDITION_FAILED {
             return self.changed();
         }
-        refuse(status, &answer.text().await, &self.base.shown)
+        if status.is_redirection() {
+            let to = answer.headers().get(LOCATION).and_then(|to| to.to_str().ok()).unwrap_or("nowhere");
+            return Error::general(format!("{shown}: answers with a redirect to {to:?}, which is not followed"))
+                .hint("give the URL itself: a token goes to no other host than the one that you named");
+        }
+        let error = refuse(status, &answer.text().await, shown);
+        match &self.way {
+            Way::Direct(door) if error.kind() == ErrorKind::Denied => door.advise(error),
+            _ => error,
+        }
     }
 
     fn changed(&self) -> Error {

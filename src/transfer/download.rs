@@ -172,7 +172,7 @@ impl Drop for PartFile {
 }
 
 fn exists(path: &Path) -> Error {
-    Error::general(format!("{} exists", path.display())).hint("--force or -O PATH")
+    Error::general(format!("{} exists", path.display()))
 }
 
 fn unwritable(shown: &str, error: &io::Error) -> Error {

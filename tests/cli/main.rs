@@ -13,6 +13,8 @@ mod credentials;
 mod credentials_check;
 mod credentials_faults;
 mod get_from_s3;
+mod get_from_url;
+mod list;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod servers;

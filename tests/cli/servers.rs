@@ -125,6 +125,16 @@ impl Bucket<'_> {
         self.server.runtime.block_on(put).unwrap();
     }
 
+    /// Lets `READER` read objects and no longer list them.
+    pub fn forbid_listing(&self) {
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": [READER.0]}, "Action": ["s3:GetObject"],
+            "Resource": [format!("arn:aws:s3:::{}/*", self.s3.bucket)]
+        }]});
+        let put = self.s3.client.put_bucket_policy().bucket(&self.s3.bucket).policy(policy.to_string()).send();
+        self.server.runtime.block_on(put).unwrap();
+    }
+
     pub fn keys(&self) -> Vec<String> {
         let objects = self.server.runtime.block_on(self.s3.list("")).unwrap();
         objects.into_iter().map(|object| object.key).collect()

@@ -8,6 +8,8 @@ mod crd;
 mod create;
 mod credentials;
 mod faults;
+mod list;
+mod old_sidecar;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod scenario;

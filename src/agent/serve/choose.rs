@@ -37,7 +37,12 @@ pub(super) fn choose<'a>(stored: &'a [StoredSnapshot], asked: &Asked) -> Result<
 fn pick<'a>(stored: &'a [StoredSnapshot], wanted: &Wanted) -> Result<&'a StoredSnapshot, Refusal> {
     select(stored, wanted).map_err(|error| match error.kind() {
         ErrorKind::NotFound => Refusal::new(StatusCode::NOT_FOUND, error.message()),
-        _ => Refusal::new(StatusCode::BAD_REQUEST, error.message()),
+        // upstream's sentence, and on a line of its own the older one that suits
+        _ => {
+            let suiting = error.hints().iter().find(|hint| hint.contains("--revision"));
+            let text = suiting.map(|hint| format!("{}\n{hint}", error.message()));
+            Refusal::new(StatusCode::BAD_REQUEST, text.unwrap_or_else(|| error.message().to_owned()))
+        }
     })
 }
 
@@ -80,7 +85,8 @@ mod tests {
         }
         let text = |version: &str| format!("requested version ({version}) is not compatible with the backup (3.0)");
         assert_eq!(ask(&all, "3.2.0", None, None), Err((400, text("3.2"))));
-        assert_eq!(ask(&all, "2.3.7", None, None), Err((400, text("2.3"))));
+        let suiting = text("2.3") + "\nthe newest that suits is --revision 1";
+        assert_eq!(ask(&all, "2.3.7", None, None), Err((400, suiting)));
     }
 
     #[test]

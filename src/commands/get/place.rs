@@ -21,29 +21,47 @@ use crate::source::s3::Place;
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A place in S3 with a client for it.
-pub(super) struct Resolved {
+pub(in crate::commands) struct Resolved {
     pub s3: S3,
-    prefix: String,
+    pub at: At,
     namespace: String,
-    layout: Option<Layout>,
+}
+
+/// Where in the bucket.
+pub(in crate::commands) enum At {
+    /// In a directory of the cluster below the prefix.
+    Directories { prefix: String, layout: Option<Layout> },
+    /// Under a key: `--path`, or `s3.path` of the EtcdBackup.
+    Path(String),
 }
 
 impl Resolved {
-    pub(super) fn as_place<'a>(&'a self, cluster: &'a str) -> Place<'a> {
-        Place { prefix: &self.prefix, namespace: &self.namespace, cluster, layout: self.layout }
+    /// Where the cluster's directories would be.
+    pub(in crate::commands) fn as_place<'a>(&'a self, cluster: &'a str) -> Place<'a> {
+        let (prefix, layout) = match &self.at {
+            At::Directories { prefix, layout } => (prefix.as_str(), *layout),
+            At::Path(_) => ("", None),
+        };
+        Place { prefix, namespace: &self.namespace, cluster, layout }
     }
 }
 
-/// Resolves the place and says what it uses. With `--bucket` and without `--secret` no API server is
-/// contacted.
+/// Resolves the place and says what it uses. With `--bucket` or `--path` and without `--secret` no API server
+/// is contacted.
 ///
 /// # Errors
 /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) when nothing names a bucket; those of the
 /// API server and of [`S3::new`].
-pub(super) async fn resolve(cluster: &str, flags: &S3ReadFlags, kube: &KubeFlags, ui: &Ui) -> Result<Resolved> {
+pub(in crate::commands) async fn resolve(
+    cluster: &str,
+    flags: &S3ReadFlags,
+    kube: &KubeFlags,
+    ui: &Ui,
+) -> Result<Resolved> {
     let place = &flags.place;
+    let named = place.bucket.is_some() || place.path.is_some();
     // a client may run a credential plugin, which hangs when Kubernetes is gone
-    let session = match place.bucket.is_none() || flags.secret.is_some() {
+    let session = match !named || flags.secret.is_some() {
         true => Some(Session::connect(kube).await?),
         false => None,
     };
@@ -51,32 +69,48 @@ pub(super) async fn resolve(cluster: &str, flags: &S3ReadFlags, kube: &KubeFlags
         Some(session) => session.namespace.clone(),
         None => kubernetes::namespace(kube),
     };
-    let recorded = match (&place.bucket, &session) {
-        (None, Some(session)) => Recorded::of(cluster, session, ui).await?,
+    let recorded = match &session {
+        Some(session) if !named => Recorded::of(cluster, session, ui).await?,
         _ => Recorded::default(),
     };
-    let spec = recorded.spec;
-    let non_empty = |text: String| Some(text).filter(|text| !text.is_empty());
-    let ca_pem = match (&flags.ca_bundle, &session) {
+    let access = access(flags, &recorded.spec, session.as_ref()).await?;
+    let credentials = credentials(flags, &recorded.spec.aws_secret, session.as_ref(), ui).await?;
+    credentials.warnings().iter().for_each(|warning| ui.warn(warning));
+    let (bucket, at) = bucket_and_place(flags, recorded);
+    let url = access.endpoint_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
+    ui.say(format!("s3: bucket {bucket}{url}, namespace {namespace}, credentials from {}", credentials.describe()));
+    let s3 = S3::new(bucket, &credentials, &access).await?;
+    Ok(Resolved { s3, at, namespace })
+}
+
+async fn access(flags: &S3ReadFlags, spec: &Spec, session: Option<&Session>) -> Result<Access> {
+    let place = &flags.place;
+    let non_empty = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let ca_pem = match (&flags.ca_bundle, session) {
         (Some(path), _) => Some(read_ca_bundle(path)?),
         (None, Some(session)) if !spec.ca_secret.is_empty() => Some(ca_of(session, &spec.ca_secret).await?),
         _ => None,
     };
     let access = Access {
-        region: place.region.clone().or(non_empty(spec.region)),
-        endpoint_url: place.endpoint_url.clone().or(non_empty(spec.endpoint)),
+        region: place.region.clone().or(non_empty(&spec.region)),
+        endpoint_url: place.endpoint_url.clone().or(non_empty(&spec.endpoint)),
         force_path_style: place.force_path_style || spec.force_path_style,
         ca_pem,
     };
     access.endpoint_url.as_deref().map_or(Ok(()), reachable)?;
-    let credentials = credentials(flags, &spec.aws_secret, session.as_ref(), ui).await?;
-    credentials.warnings().iter().for_each(|warning| ui.warn(warning));
-    let bucket = place.bucket.clone().unwrap_or(spec.s3_bucket);
-    let at = access.endpoint_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
-    ui.say(format!("s3: bucket {bucket}{at}, namespace {namespace}, credentials from {}", credentials.describe()));
-    let s3 = S3::new(bucket, &credentials, &access).await?;
+    Ok(access)
+}
+
+/// Flags win over what is recorded; a path, whoever gives it, is a bucket and a key.
+fn bucket_and_place(flags: &S3ReadFlags, recorded: Recorded) -> (String, At) {
+    let (place, spec) = (&flags.place, recorded.spec);
+    let path = place.path.clone().or(Some(spec.path)).filter(|path| place.bucket.is_none() && !path.is_empty());
+    if let Some((bucket, key)) = path.as_deref().and_then(|path| path.split_once('/')) {
+        return (bucket.to_owned(), At::Path(key.to_owned()));
+    }
     let prefix = place.prefix.clone().unwrap_or(spec.prefix);
-    Ok(Resolved { s3, prefix, namespace, layout: place.layout.or(recorded.layout) })
+    let bucket = place.bucket.clone().unwrap_or(spec.s3_bucket);
+    (bucket, At::Directories { prefix, layout: place.layout.or(recorded.layout) })
 }
 
 /// What the cluster's newest EtcdBackup says.
@@ -112,7 +146,7 @@ impl Recorded {
     fn read(backup: EtcdBackup) -> Option<Self> {
         let mut spec = backup.spec.s3?;
         let status = backup.status.unwrap_or_default();
-        if spec.s3_bucket.is_empty() {
+        if spec.s3_bucket.is_empty() && !spec.path.contains('/') {
             let (bucket, _) = status.s3_path.split_once('/')?;
             bucket.clone_into(&mut spec.s3_bucket);
         }
@@ -193,6 +227,21 @@ mod tests {
         assert_eq!(bucket(read(serde_json::json!({"s3Bucket": "a"}), "b/k")).as_deref(), Some("a"));
         assert_eq!(bucket(read(serde_json::json!({}), "b/k")).as_deref(), Some("b"));
         assert_eq!(bucket(read(serde_json::json!({}), "")), None);
+    }
+
+    #[test]
+    fn a_path_is_the_flags_else_the_specs() {
+        let at = |path: Option<&str>, bucket: Option<&str>, spec: serde_json::Value| {
+            let mut flags = S3ReadFlags::default();
+            (flags.place.path, flags.place.bucket) = (path.map(str::to_owned), bucket.map(str::to_owned));
+            let (bucket, at) = bucket_and_place(&flags, read(spec, "").unwrap_or_default());
+            (bucket, if let At::Path(key) = at { key } else { String::new() })
+        };
+        let of = |bucket: &str, key: &str| (bucket.to_owned(), key.to_owned());
+        let spec = || serde_json::json!({"path": "b/a/etcd.backup"});
+        assert_eq!(at(Some("f/k"), None, serde_json::json!({})), of("f", "k"));
+        assert_eq!(at(None, None, spec()), of("b", "a/etcd.backup"));
+        assert_eq!(at(None, Some("mine"), spec()), of("mine", ""));
     }
 
     #[test]

@@ -54,12 +54,13 @@ impl Seen {
     /// Whether this is what was asked for; an old sidecar ignores what it does not know.
     ///
     /// # Errors
-    /// [`ErrorKind::General`] when it is not.
+    /// [`ErrorKind::NotFound`] or [`ErrorKind::General`] when it is not.
     pub(super) fn check(&self, wanted: &Wanted, base: &Base) -> Result<()> {
         let found = self.snapshot.name.revision();
         if let Some(revision) = wanted.revision.filter(|revision| *revision != found) {
+            // before v0.3.1 the parameter was not read at all
             let sentence = format!("{}: asked for revision {revision} and was offered {found}", base.shown);
-            return Err(Error::general(sentence));
+            return Err(Error::not_found(sentence).hint("use --from s3, which reads every revision"));
         }
         match wanted.history.as_deref() {
             None => Ok(()),
@@ -83,21 +84,47 @@ fn history(text: &str, name: &SnapshotName) -> Option<History> {
 }
 
 /// The error that a status other than 200 and its text mean.
+///
+/// Source of the texts: coreos/etcd-operator, pkg/backup/backup_service.go, s3backend and filebackend at v0.6.1.
+/// Our own sidecar says on a second line what would suit.
 pub(super) fn refuse(status: StatusCode, text: &str, shown: &str) -> Error {
     let text = clean(text);
     let said = if text.is_empty() { status.to_string() } else { text };
     let error = |kind| Error::new(kind, format!("{shown}: {said}"));
     match status.as_u16() {
         401 | 403 => error(ErrorKind::Denied),
-        404 if said.contains("404 page not found") => Error::not_found(format!("{shown}: no backup is stored")),
+        404 if said.contains("404 page not found") => Error::not_found(format!("{shown}: no backup is stored"))
+            .hint("the first one comes after a whole interval; `kubectl etcdbackup create` takes one now"),
         404 => error(ErrorKind::NotFound),
         408 | 504 => error(ErrorKind::TimedOut),
         409 => error(ErrorKind::NotFound).hint("choose one with --history NAME, or --history latest"),
-        400 if said.contains("is not compatible with the backup") => {
-            error(ErrorKind::General).hint("leave out --etcd-version to take the newest")
+        400 if said.contains(INCOMPATIBLE) => {
+            let (sentence, suiting) = said.split_once('\n').unwrap_or((&said, "leave out --etcd-version to take it"));
+            Error::general(format!("{shown}: {sentence}")).hint(suiting)
         }
+        500 => broken_store(&said, shown).unwrap_or_else(|| error(ErrorKind::General)),
         _ => error(ErrorKind::General),
     }
+}
+
+const INCOMPATIBLE: &str = "is not compatible with the backup";
+
+/// What the old sidecar says when the fault is in its store; its status is 500 for all of it.
+fn broken_store(said: &str, shown: &str) -> Option<Error> {
+    if said.contains("NoSuchKey") {
+        // the original takes only a file system's "not found" for one
+        return Some(Error::not_found(format!("{shown}: no such backup is stored: {said}")));
+    }
+    if said.starts_with("failed to list ") {
+        let error = Error::general(format!("{shown}: the backup service cannot read its store: {said}"));
+        return Some(error.hint("look into its log, or read the store yourself with --from s3"));
+    }
+    if said.starts_with("fail to parse etcd version") {
+        let error =
+            Error::general(format!("{shown}: the newest backup has a name that the service cannot read: {said}"));
+        return Some(error.hint("use --from s3, which skips such names"));
+    }
+    None
 }
 
 /// Text of a server as a terminal may see it: lines, but nothing else that controls.
@@ -173,6 +200,18 @@ mod tests {
             assert_eq!((error.kind(), error.message()), (kind, format!("service s: {}", text.trim()).as_str()));
         }
         assert_eq!(refused(404, "404 page not found\n").message(), "service s: no backup is stored");
+        let old = [
+            ("failed to list s3 bucket: RequestError: x\n", ErrorKind::General, "cannot read its store"),
+            ("failed to list dir (/var/etcd-backup): error (x)\n", ErrorKind::General, "cannot read its store"),
+            ("NoSuchKey: The specified key does not exist.\n", ErrorKind::NotFound, "no such backup"),
+            ("fail to parse etcd version from file (x_1_etcd.backup): x\n", ErrorKind::General, "cannot read: fail"),
+        ];
+        for (text, kind, says) in old {
+            let error = refused(500, text);
+            assert!(error.kind() == kind && error.message().contains(says), "{error}");
+        }
+        let suiting = refused(400, "requested version (3.5) is not compatible with the backup (3.6)\nthe newest: 7\n");
+        assert_eq!((suiting.message().lines().count(), suiting.hints()), (1, &["the newest: 7".to_owned()][..]));
         assert_eq!(refused(500, "").message(), "service s: 500 Internal Server Error");
         assert_eq!(refused(500, "a\u{1b}[2Jb").message(), "service s: a [2Jb");
         assert_eq!(refused(409, "x").hints(), ["choose one with --history NAME, or --history latest"]);

@@ -17,6 +17,8 @@ pub(super) struct Base {
     pub shown: String,
     host: String,
     port: u16,
+    /// Whether it is https.
+    pub tls: bool,
     /// Path before `/v1/backup`, without a trailing slash: an ingress may add one.
     prefix: String,
 }
@@ -25,27 +27,27 @@ impl Base {
     /// The Service `name` in `namespace`.
     pub(super) fn of_service(name: &str, namespace: &str) -> Self {
         let host = format!("{name}.{namespace}.svc");
-        Self { shown: format!("service {name}"), host, port: SIDECAR_PORT, prefix: String::new() }
+        Self { shown: format!("service {name}"), host, port: SIDECAR_PORT, tls: false, prefix: String::new() }
     }
 
     /// A URL, with or without `/v1/backup`.
     ///
     /// # Errors
-    /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) when it is not an http URL.
+    /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) when it is not an http or https URL.
     pub(super) fn of_url(url: &str) -> Result<Self> {
         let wrong = |why: &str| Error::usage(format!("invalid sidecar URL {url:?}: {why}"));
         let uri: Uri = url.parse().map_err(|_| wrong("not a URL"))?;
-        match uri.scheme_str() {
-            Some("http") => {}
-            Some("https") => return Err(wrong("https is not supported, a sidecar speaks plain http")),
-            _ => return Err(wrong("must start with http://")),
-        }
+        let tls = match uri.scheme_str() {
+            Some("http") => false,
+            Some("https") => true,
+            _ => return Err(wrong("must start with http:// or https://")),
+        };
         let authority = uri.authority().filter(|found| !found.host().is_empty() && !found.as_str().contains('@'));
         let authority = authority.ok_or_else(|| wrong("must name a host and no user"))?;
         let path = uri.path().trim_end_matches('/');
         let prefix = path.strip_suffix(PATH).unwrap_or(path).trim_end_matches('/').to_owned();
-        let port = authority.port_u16().unwrap_or(80);
-        Ok(Self { shown: url.to_owned(), host: authority.host().to_owned(), port, prefix })
+        let port = authority.port_u16().unwrap_or(if tls { 443 } else { 80 });
+        Ok(Self { shown: url.to_owned(), host: authority.host().to_owned(), port, tls, prefix })
     }
 
     /// Host and port to connect to.
@@ -56,7 +58,12 @@ impl Base {
 
     /// The URL of the backup, for messages.
     pub(super) fn url(&self) -> String {
-        format!("http://{}:{}{}{PATH}", self.host, self.port, self.prefix)
+        format!("{}{}{PATH}", self.origin(), self.prefix)
+    }
+
+    /// Scheme, host and port as a URL.
+    pub(super) fn origin(&self) -> String {
+        format!("{}://{}:{}", if self.tls { "https" } else { "http" }, self.host, self.port)
     }
 
     /// A request for the backup.
@@ -133,11 +140,12 @@ mod tests {
         for url in ["http://h", "http://h/", "http://h:80/v1/backup", "http://h/v1/backup/?etcdVersion=3.1.0"] {
             assert_eq!(Base::of_url(url).unwrap().url(), "http://h:80/v1/backup", "{url}");
         }
+        assert_eq!(Base::of_url("https://h/etcd-a").unwrap().url(), "https://h:443/etcd-a/v1/backup");
         let base = Base::of_url("http://[::1]:19999/etcd-a/").unwrap();
         assert_eq!((base.address(), base.url().as_str()), (("::1", 19999), "http://[::1]:19999/etcd-a/v1/backup"));
         let request = base.request(Method::GET, "history=latest", HeaderMap::new()).unwrap();
         assert_eq!(request.uri(), "/etcd-a/v1/backup?history=latest");
-        for bad in ["", "h", "h:80", "ftp://h", "https://h", "http://", "http://u:p@h", "/v1/backup"] {
+        for bad in ["", "h", "h:80", "ftp://h", "http://", "http://u:p@h", "/v1/backup"] {
             assert!(Base::of_url(bad).is_err(), "{bad}");
         }
     }

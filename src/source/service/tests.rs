@@ -92,17 +92,72 @@ async fn a_refusal_is_asked_again_for_its_text_and_bounded() {
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
 
+fn of(revision: Option<u64>, version: Option<&str>) -> Wanted {
+    Wanted { revision, etcd_version: version.map(|text| text.parse().unwrap()), history: None }
+}
+
+/// The query of every request so far.
+fn queries(asked: &Mutex<Vec<String>>) -> Vec<String> {
+    let query = |line: &String| line.split(' ').nth(1).unwrap().trim_start_matches("/v1/backup").to_owned();
+    asked.lock().unwrap().iter().map(query).collect()
+}
+
 #[tokio::test]
-async fn an_old_sidecar_that_knows_no_later_etcd_says_what_to_do() {
-    let (mut source, asked) = sidecar_that(|line| match line.contains("etcdVersion") {
-        true => "HTTP/1.1 400 x\r\nContent-Length: 13\r\n\r\nnot possible\n".to_owned(),
-        false => old(line, ""),
+async fn an_old_sidecar_is_not_asked_about_an_etcd_that_it_cannot_know() {
+    let (mut source, asked) = sidecar_that(|line| old(line, "")).await;
+    let found = source.head(&of(None, Some("3.5.21"))).await.unwrap();
+    assert_eq!(found.name.revision(), 15);
+    assert!(source.notes()[0].contains("knows no etcd after 3.2") && source.notes()[0].contains("3.5.21"));
+    let error = source.head(&of(None, Some("3.6.0"))).await.unwrap_err();
+    assert!(error.message().ends_with("requested version (3.6) is not compatible with the backup (3.4)"), "{error}");
+    assert!(source.refused());
+    let error = source.head(&of(Some(14), None)).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::NotFound && error.hints()[0].contains("--from s3"), "{error}");
+    assert!(!source.refused(), "another source may have the revision");
+    assert_eq!(queries(&asked), [""; 3]);
+}
+
+#[tokio::test]
+async fn an_old_sidecar_of_an_old_etcd_is_asked_in_its_own_words() {
+    let (mut source, asked) = sidecar_that(|line| {
+        let answer = old(line, "").replace("3.4.0", "3.1.0");
+        if line.contains("etcdRevision") { answer.replace("15", "14") } else { answer }
     })
     .await;
-    let error = source.head(&Wanted { revision: Some(14), ..Wanted::default() }).await.unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::NotFound);
-    assert!(error.hints()[0].contains("--from s3"), "{error}");
-    assert!(asked.lock().unwrap().iter().any(|line| line.contains("etcdVersion=3.4.0&etcdRevision=14")));
+    assert_eq!(source.head(&of(None, Some("3.2.1"))).await.unwrap().name.revision(), 15);
+    assert_eq!(source.head(&of(Some(14), Some("3.2.1"))).await.unwrap().name.revision(), 14);
+    assert!(source.notes().is_empty());
+    assert_eq!(queries(&asked), ["", "?etcdVersion=3.2.1", "", "?etcdVersion=3.1.0&etcdRevision=14"]);
+}
+
+#[tokio::test]
+async fn a_sidecar_that_selects_no_revision_has_none_such() {
+    let (mut source, _) = sidecar_that(|line| old(line, "").replace("3.4.0", "3.1.0")).await;
+    let error = source.head(&of(Some(14), None)).await.unwrap_err();
+    assert!(error.kind() == ErrorKind::NotFound && error.message().contains("was offered 15"), "{error}");
+}
+
+#[tokio::test]
+async fn a_token_goes_where_it_was_meant_to_and_nowhere_else() {
+    let (elsewhere, there) = sidecar_that(|line| old(line, "")).await;
+    let to = elsewhere.base.url();
+    let (source, _) = sidecar_that(move |_| format!("HTTP/1.1 302 Found\r\nLocation: {to}\r\n\r\n")).await;
+    let door = || Door::new(Some("t0ken"), None, "db", "etcd-a").unwrap();
+    let error = source.through(door()).head(&Wanted::default()).await.unwrap_err();
+    assert!(error.message().contains("redirect"), "{error}");
+    assert_eq!(there.lock().unwrap().len(), 0);
+    let (source, _) = sidecar_that(|_| "HTTP/1.1 401 x\r\nContent-Length: 4\r\n\r\nno\r\n".to_owned()).await;
+    let error = source.through(door()).head(&Wanted::default()).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Denied);
+    assert!(error.hints()[0].contains("-n db --audience etcdbackup/db/etcd-a"), "{error}");
+    assert!(!error.to_string().contains("t0ken"));
+    for bad in ["", "two words", "t\n", "tö"] {
+        assert_eq!(
+            Door::new(Some(bad), None, "", "").err().map(|error| error.kind()),
+            Some(ErrorKind::Usage),
+            "{bad:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -1,0 +1,209 @@
+//! Which snapshot `get` takes, and from which source.
+
+use std::io::Read;
+use std::path::Path;
+
+use super::item::Item;
+use super::place::{self, At, Resolved};
+use super::{Args, From};
+use crate::aws::S3;
+use crate::aws::s3::read_ca_bundle;
+use crate::cli::{KubeFlags, Ui};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::{self, Session};
+use crate::source::s3::{open_object, probe};
+use crate::source::service::{Door, ServiceSource};
+use crate::source::{self, Body, Listing, StoredSnapshot, Wanted, path};
+
+/// Longest token that is read: those of Kubernetes have about 1 KiB.
+const MOST_TOKEN: u64 = 64 * 1024;
+
+/// A snapshot that was found, and the way to its bytes.
+pub(super) struct Found {
+    pub item: Item,
+    /// The revision of the next older one, where the source tells.
+    pub older: Option<u64>,
+    way: Way,
+}
+
+enum Way {
+    Service(Box<ServiceSource>, StoredSnapshot),
+    S3 { s3: Box<S3>, key: String, etag: Option<String> },
+}
+
+impl Found {
+    /// Whether the backup service offers it.
+    pub(super) fn is_of_service(&self) -> bool {
+        matches!(self.way, Way::Service(..))
+    }
+
+    /// The bytes, and their number where it is known.
+    ///
+    /// # Errors
+    /// Those of the source.
+    pub(super) async fn open(&self) -> Result<(Body, Option<u64>)> {
+        match &self.way {
+            Way::Service(source, snapshot) => source.open(snapshot).await,
+            Way::S3 { s3, key, etag } => Ok((open_object(s3, key, etag.as_deref(), None).await?, self.item.size)),
+        }
+    }
+}
+
+/// Finds the snapshot in the first source that has one.
+///
+/// # Errors
+/// Those of the sources.
+pub(super) async fn find(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Found> {
+    let wanted =
+        Wanted { revision: args.revision, etcd_version: args.etcd_version.clone(), history: args.history.clone() };
+    if let Some(url) = &args.service_url {
+        let source = ServiceSource::at(url)?.through(door(args, kube)?);
+        return offered(source, &wanted, ui).await.map_err(NoService::into_error);
+    }
+    let mut why = None;
+    if args.from != From::S3 && args.s3.place.path.is_none() {
+        match from_service(args, kube, &wanted, ui).await {
+            Ok(found) => return Ok(found),
+            Err(NoService::Unreachable(error)) if args.from == From::Auto => {
+                ui.say(format!("{}; trying s3", error.message()));
+                why = Some(error);
+            }
+            Err(no) => return Err(no.into_error()),
+        }
+    }
+    from_s3(args, kube, &wanted, ui).await.map_err(|error| why.map_or(error.clone(), |why| both(error, &why)))
+}
+
+/// What the last source says, and after it what the one before advised: either may be the way on.
+fn both(last: Error, before: &Error) -> Error {
+    before.hints().iter().fold(last, |error, hint| match error.hints().contains(hint) {
+        true => error,
+        false => error.hint(hint.clone()),
+    })
+}
+
+/// Why the backup service gave nothing.
+enum NoService {
+    /// It could not be asked; another source may have the snapshot.
+    Unreachable(Error),
+    /// It was asked and said no; another source would only hide its reason.
+    Refused(Error),
+}
+
+impl NoService {
+    fn into_error(self) -> Error {
+        match self {
+            Self::Unreachable(error) | Self::Refused(error) => error,
+        }
+    }
+}
+
+async fn from_service(args: &Args, kube: &KubeFlags, wanted: &Wanted, ui: &Ui) -> Result<Found, NoService> {
+    let session = Session::connect(kube).await.map_err(NoService::Unreachable)?;
+    let source = ServiceSource::connect(&session, args.cluster()).await.map_err(NoService::Unreachable)?;
+    offered(source, wanted, ui).await
+}
+
+async fn offered(mut source: ServiceSource, wanted: &Wanted, ui: &Ui) -> Result<Found, NoService> {
+    let answer = source.head(wanted).await;
+    source.notes().iter().for_each(|note| ui.say(note));
+    match answer {
+        Ok(snapshot) => {
+            let item = Item::of_service(&snapshot);
+            Ok(Found { item, older: None, way: Way::Service(Box::new(source), snapshot) })
+        }
+        Err(error) if source.refused() => Err(NoService::Refused(error)),
+        Err(error) => Err(NoService::Unreachable(error)),
+    }
+}
+
+async fn from_s3(args: &Args, kube: &KubeFlags, wanted: &Wanted, ui: &Ui) -> Result<Found> {
+    let place = place::resolve(args.cluster(), &args.s3, kube, ui).await?;
+    match &place.at {
+        At::Path(key) => at_path(&place.s3, key, wanted, ui).await,
+        At::Directories { .. } => in_directories(args.cluster(), &place, wanted, ui).await,
+    }
+}
+
+async fn in_directories(cluster: &str, place: &Resolved, wanted: &Wanted, ui: &Ui) -> Result<Found> {
+    let at = place.as_place(cluster);
+    let (source, listing) = probe(&place.s3, at).await?.one(&place.s3, at)?;
+    ui.say(format!("s3: {} in {}", counted(listing.snapshots.len()), source.s3.url(&source.directory)));
+    warn_of_foreign(&listing, ui);
+    let snapshot = source::select(&listing.snapshots, wanted)?;
+    let way = Way::S3 { key: snapshot.location.clone(), etag: snapshot.etag.clone(), s3: Box::new(source.s3.clone()) };
+    let older = source::next_older(&listing.snapshots, snapshot);
+    Ok(Found { item: Item::of_s3(snapshot, &source.s3, source.layout), older, way })
+}
+
+async fn at_path(s3: &S3, key: &str, wanted: &Wanted, ui: &Ui) -> Result<Found> {
+    if let Some(version) = &wanted.etcd_version {
+        // an EtcdBackup with a path leads here too
+        let sentence =
+            format!("whether a snapshot suits etcd {version} cannot be told: keys below a path say no version");
+        return Err(Error::usage(sentence).hint("leave out --etcd-version"));
+    }
+    if wanted.history.is_some() {
+        return Err(Error::usage("a path has no histories").hint("leave out --history"));
+    }
+    let stored = path::list(s3, key).await?;
+    ui.say(format!("s3: {} at {}", counted(stored.len()), s3.url(key)));
+    let snapshot = path::select(&stored, wanted.revision, &s3.url(key))?;
+    let older = path::next_older(&stored, snapshot);
+    let way = Way::S3 { s3: Box::new(s3.clone()), key: snapshot.key.clone(), etag: snapshot.etag.clone() };
+    Ok(Found { item: Item::of_path(snapshot, s3), older, way })
+}
+
+/// `1 snapshot`, `2 snapshots`.
+fn counted(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "snapshot" } else { "snapshots" })
+}
+
+/// Says which objects in a cluster's directory are no snapshots.
+pub(in crate::commands) fn warn_of_foreign(listing: &Listing, ui: &Ui) {
+    let count = listing.foreign.len();
+    let Some(first) = listing.foreign.first() else { return };
+    let (objects, names) = if count == 1 { ("object", "name is") } else { ("objects", "names are") };
+    ui.warn(format!(
+        "skipped {count} {objects} whose {names} not VERSION_REVISION_etcd.backup: {}{}",
+        first.escape_debug(),
+        if count > 1 { ", …" } else { "" }
+    ));
+}
+
+/// The token and the trust for `--service-url`. The token comes from a file: arguments show in process lists.
+fn door(args: &Args, kube: &KubeFlags) -> Result<Door> {
+    let token = args.token_file.as_deref().map(read_token).transpose()?;
+    let ca_pem = args.s3.ca_bundle.as_deref().map(read_ca_bundle).transpose()?;
+    let cluster = if args.cluster().is_empty() { "CLUSTER" } else { args.cluster() };
+    Door::new(token.as_deref(), ca_pem, &kubernetes::namespace(kube), cluster)
+}
+
+fn read_token(path: &Path) -> Result<String> {
+    let mut text = String::new();
+    let read = match path.to_str() {
+        Some("-") => std::io::stdin().take(MOST_TOKEN).read_to_string(&mut text),
+        _ => std::fs::File::open(path).and_then(|file| file.take(MOST_TOKEN).read_to_string(&mut text)),
+    };
+    match read {
+        Ok(_) => Ok(text.trim().to_owned()),
+        Err(error) => {
+            Err(Error::new(ErrorKind::Denied, format!("cannot read the token from {}: {error}", path.display()))
+                .hint("name a file with --token-file, or - for stdin"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hints_of_both_sources_are_kept_once_and_in_order() {
+        let service = Error::general("a").hint("one").hint("two");
+        let s3 = Error::not_found("b").hint("three").hint("one");
+        let error = both(s3, &service);
+        assert_eq!(error.to_string(), "error: b\nhint: three\nhint: one\nhint: two");
+        assert_eq!(error.kind(), ErrorKind::NotFound);
+    }
+}

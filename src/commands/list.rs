@@ -1,0 +1,212 @@
+//! `list`: EtcdBackup objects, and what is really stored.
+
+mod rows;
+pub(super) mod stored;
+pub(super) mod table;
+
+pub(super) use rows::{schedule, standing};
+
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
+use kube::api::{ApiResource, DynamicObject, ListParams};
+use kube::{Api, ResourceExt};
+use serde_json::{Value, json};
+
+use super::get::check_directory_name;
+use super::get::item::Item;
+use crate::api::{EtcdBackup, names};
+use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
+use crate::error::{Error, Result};
+use crate::kubernetes::{self, Session};
+use rows::View;
+
+/// Longest wait for a list of the API server.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// List EtcdBackups, and the stored snapshots of a cluster
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Name of the etcd cluster; without one the EtcdBackups of the namespace are listed
+    #[arg(value_name = "CLUSTER", conflicts_with = "path")]
+    cluster: Option<String>,
+    /// Where to look for snapshots: S3, else the service, which tells of its newest only
+    #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
+    from: From,
+    /// Only the snapshots of a history: a name, or latest
+    #[arg(long, value_name = "NAME", requires = "cluster")]
+    history: Option<String>,
+    /// EtcdBackups of all namespaces
+    #[arg(short = 'A', long, conflicts_with_all = ["cluster", "path"])]
+    all_namespaces: bool,
+    /// Only EtcdBackups with these labels
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "path")]
+    selector: Option<String>,
+    #[command(flatten)]
+    s3: S3ReadFlags,
+    /// More columns, or every field of every object and snapshot
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<Format>,
+    /// No line of headers
+    #[arg(long)]
+    no_headers: bool,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # the EtcdBackups of the namespace
+  kubectl etcdbackup list
+
+  # those of one cluster, and below them its stored snapshots
+  kubectl etcdbackup list etcd-a
+
+  # everything of everybody
+  kubectl etcdbackup list -A -o wide
+
+  # without Kubernetes
+  kubectl etcdbackup list etcd-a --from s3 --bucket etcd-backups
+
+  # what etcd-operator v0.8 and later stored under a path of its own
+  kubectl etcdbackup list --path etcd-backups/etcd.backup
+
+  # the revisions that are stored
+  kubectl etcdbackup list etcd-a -o json | jq '.snapshots[].revision'
+
+What cannot be listed is an error after the rest, and its exit code.
+
+RBAC:
+  list             etcdbackups.etcd.database.coreos.com
+  with CLUSTER:
+  get              secrets (else your own AWS credentials are used)
+  where S3 cannot be listed:
+  get              services
+  list             pods
+  get, create      pods/portforward";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum From {
+    Auto,
+    Service,
+    S3,
+}
+
+/// How to print the list.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Wide,
+    Yaml,
+    Json,
+    Name,
+}
+
+/// What was found, and what could not be looked at.
+#[derive(Default)]
+struct Listed {
+    /// As the API server sent them.
+    objects: Vec<Value>,
+    backups: Vec<EtcdBackup>,
+    snapshots: Vec<Item>,
+    failed: Vec<Error>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The last one of what could not be listed, after the rest was printed; the others are warnings.
+pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    args.cluster.as_deref().map_or(Ok(()), check_directory_name)?;
+    let place = &args.s3.place;
+    let for_snapshots = args.s3 != S3ReadFlags::default() || args.from != From::Auto;
+    if for_snapshots && args.cluster.is_none() && place.path.is_none() {
+        return Err(Error::usage("--from and the S3 flags are about the snapshots of a cluster")
+            .hint("name the cluster: kubectl etcdbackup list CLUSTER …"));
+    }
+    let only_store = place.path.is_some() || args.from == From::S3 && place.bucket.is_some() && args.cluster.is_some();
+    let mut listed = Listed::default();
+    if !only_store {
+        match objects(&args, kube, ui).await {
+            Ok(found) => (listed.objects, listed.backups) = found,
+            Err(error) => listed.failed.push(error),
+        }
+    }
+    if args.cluster.is_some() || place.path.is_some() {
+        let cluster = args.cluster.as_deref().unwrap_or_default();
+        let found = stored::find(cluster, args.from, args.history.as_deref(), &args.s3, kube, ui).await;
+        listed.snapshots = found.items;
+        listed.failed.extend(found.failed);
+    }
+    if let Some(text) = render(&listed, &args)? {
+        ui.data(text)?;
+    } else if listed.failed.is_empty() {
+        ui.say(nothing(&args, kube));
+    }
+    listed.failed.dedup();
+    let last = listed.failed.pop();
+    listed.failed.iter().for_each(|error| ui.warn(error.message()));
+    last.map_or(Ok(()), Err)
+}
+
+/// kubectl's words for an empty list.
+fn nothing(args: &Args, kube: &KubeFlags) -> String {
+    match (&args.s3.place.path, args.all_namespaces) {
+        (Some(path), _) => format!("No resources found at s3://{path}."),
+        (None, true) => "No resources found".to_owned(),
+        (None, false) => format!("No resources found in {} namespace.", kubernetes::namespace(kube)),
+    }
+}
+
+/// The EtcdBackups, raw and read; of the cluster where one is named.
+async fn objects(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<(Vec<Value>, Vec<EtcdBackup>)> {
+    let session = Session::connect(kube).await?;
+    // what other operators wrote and we do not know is printed too
+    let resource = ApiResource::erase::<EtcdBackup>(&());
+    let api: Api<DynamicObject> = match args.all_namespaces {
+        true => Api::all_with(session.client.clone(), &resource),
+        false => Api::namespaced_with(session.client.clone(), &session.namespace, &resource),
+    };
+    let params = ListParams { label_selector: args.selector.clone(), ..ListParams::default() };
+    let found = session.request(TIMEOUT, api.list(&params)).await?;
+    let (mut raw, mut read) = (Vec::new(), Vec::new());
+    for mut object in found {
+        let name = object.name_any();
+        object.metadata.managed_fields = None;
+        let value = output::to_value(&object)?;
+        match serde_json::from_value::<EtcdBackup>(value.clone()) {
+            Ok(backup) if args.cluster.as_ref().is_some_and(|cluster| names::cluster_of(&backup) != *cluster) => {
+                continue;
+            }
+            Ok(backup) => read.push(backup),
+            Err(error) => ui.warn(format!("EtcdBackup {name} is of an unknown form: {error}")),
+        }
+        raw.push(value);
+    }
+    Ok((raw, read))
+}
+
+/// The text of `-o`, or of the tables; `None` when there is nothing.
+fn render(listed: &Listed, args: &Args) -> Result<Option<String>> {
+    let all = || json!({"etcdBackups": listed.objects, "snapshots": listed.snapshots});
+    match args.output {
+        Some(Format::Json) => return output::to_json(&all()).map(Some),
+        Some(Format::Yaml) => return output::to_yaml(&all()).map(Some),
+        _ => {}
+    }
+    let mut parts = Vec::new();
+    if args.output == Some(Format::Name) {
+        let of_object = |backup: &EtcdBackup| format!("etcdbackup.etcd.database.coreos.com/{}", backup.name_any());
+        let names = listed.backups.iter().map(of_object);
+        parts.extend(names.chain(listed.snapshots.iter().map(|item| item.name.clone())));
+        return Ok(Some(parts.join("\n")).filter(|text| !text.is_empty()));
+    }
+    let now = jiff::Timestamp::now();
+    let wide = args.output == Some(Format::Wide);
+    let view = View { wide, headers: !args.no_headers, namespaces: args.all_namespaces };
+    if !listed.backups.is_empty() {
+        parts.push(rows::backups(&listed.backups, view, now));
+    }
+    if !listed.snapshots.is_empty() {
+        parts.push(rows::snapshots(&listed.snapshots, view, now));
+    }
+    Ok(Some(parts.join("\n")).filter(|text| !text.is_empty()))
+}
