@@ -1,6 +1,5 @@
 //! `agent backup`: one snapshot, from the best member into the store, proved on the way.
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
@@ -8,31 +7,20 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
-use super::history::{self, Decision, Now, Stored};
-use super::store;
+use super::kept::{self, Kept};
+use super::place::{self, Place, Series};
+use super::{member, retention, stale};
 use crate::api::etcdbackup::HashKvStatus;
 use crate::api::{RunReport, names};
-use crate::aws::{self, S3};
+use crate::aws::{self, Encryption, S3};
 use crate::cli::Ui;
 use crate::commands::agent::BackupArgs;
 use crate::commands::version::VERSION;
 use crate::error::{Error, ErrorKind, Result};
-use crate::etcd::{self, Chosen, Endpoint, HashKv};
+use crate::etcd::{Chosen, Endpoint};
 use crate::signals;
-use crate::snapshot::metadata::{KeyHash, Metadata, Sameness};
-use crate::snapshot::{History, Layout, SnapshotName};
-use crate::source::s3::probe;
-use crate::source::{Listing, StoredSnapshot};
+use crate::snapshot::metadata::Metadata;
 use crate::transfer::upload::{self, Destination, Uploaded};
-
-/// For a connection to etcd, and for each answer but the snapshot's bytes.
-const ETCD_CONNECT: Duration = Duration::from_secs(5);
-
-/// For an answer of etcd and for each next piece of a snapshot: hashing a large database takes a while.
-const ETCD_TIMEOUT: Duration = Duration::from_secs(20);
-
-/// An election takes about as long (etcd-io/etcd, server/embed/config.go, `election-timeout` 1000 ms, v3.5).
-const ELECTION: Duration = Duration::from_secs(2);
 
 /// Left of `--timeout` to abort the upload and to report.
 const TO_CLEAN_UP: Duration = Duration::from_secs(10);
@@ -93,70 +81,36 @@ async fn stop(timeout: Duration) -> Stop {
 async fn back_up(args: &BackupArgs, namespace: &str, cancel: &CancellationToken) -> Result<RunReport> {
     names::check_cluster_name(&args.store.cluster)?;
     let endpoints = args.endpoints.iter().map(|url| url.parse()).collect::<Result<Vec<Endpoint>>>()?;
-    let access = access(args)?;
+    let encryption = Encryption::new(args.server_side_encryption.as_deref(), args.kms_key_id.as_deref())?;
+    let access = member::access(args)?;
     // the store first: a snapshot that others store meanwhile can then only be newer than what we saw
-    let s3 = store::client(&args.store).await?;
-    let place = store::place(&args.store, namespace);
-    let probed = probe(&s3, place).await?;
-    let (layout, listing) = layout(probed.found, place.layout.unwrap_or(args.default_layout))?;
-    // what is there cannot be seen, so nothing can be put there in its right history
-    if let Some((_, refused)) = probed.refused.into_iter().find(|(refused, _)| *refused == layout) {
-        return Err(refused);
-    }
-    let directory = layout.directory(place.prefix, namespace, place.cluster);
-    let stored = histories(&s3, &listing).await?;
-
-    let survey = etcd::survey(&endpoints, &access).await?;
-    for (endpoint, outcome) in &survey.others {
-        tracing::info!(%endpoint, "not used: {outcome}");
-    }
-    let mut chosen = survey.chosen;
-    let newest = stored.last_key_value().and_then(|(_, newest)| newest.hash_kv);
-    let now = ask(&mut chosen, newest).await?;
-    let history = match history::decide(&stored, now) {
-        Decision::Into(history) => history,
-        Decision::Shared { other } => {
-            return Err(Error::general(format!(
-                "PrefixShared: {} holds snapshots of the etcd clusters {:x} and {other:x} in turn; nothing was stored",
-                s3.url(&directory),
-                now.cluster_id
-            ))
-            .hint("give each cluster a name or a prefix of its own"));
-        }
-    };
-    let hash_kv = hash_at(&mut chosen, now.revision).await;
-    let status = &chosen.answer.status;
-    let name = SnapshotName::new(status.version.clone(), now.revision);
+    let (s3, place) = place::open(args, namespace).await?;
+    let mut chosen = member::choose(&endpoints, &access).await?;
+    let now = member::ask(&mut chosen, place.newest_hash()).await?;
+    let series = place.series(&s3, now)?;
+    let status = chosen.answer.status.clone();
     let metadata = Metadata {
         agent: VERSION.to_owned(),
         cluster_id: now.cluster_id,
         member: status.member_id,
         revision: now.revision,
-        hash_kv,
+        hash_kv: member::hash_at(&mut chosen, now.revision).await,
+        quorum: now.confirmed,
     };
-    let key = format!("{}{name}", history.directory(&directory));
-    tracing::info!(endpoint = %chosen.member.endpoint(), member = format!("{:x}", status.member_id), %name, "snapshot begins");
-    let destination = Destination { key, metadata };
-    let stored = store_snapshot(&s3, &destination, &mut chosen, cancel).await?;
-    Ok(report(&s3, &destination, &name, layout, &history, now.confirmed, stored))
+    let destination = Destination { key: series.key(&status.version, now), metadata, encryption };
+    let kept = match place.unchanged(&s3, &destination).await? {
+        Some(kept) => kept,
+        None => take(&s3, &destination, &mut chosen, cancel).await?,
+    };
+    let tidied = tidy(&s3, &series, &kept, args, cancel).await;
+    Ok(report(&s3, &destination.metadata, &status.version, (&place, &series), kept, tidied))
 }
 
-/// What is stored under the key: just now, or before.
-struct Kept {
-    size: u64,
-    sha256: String,
-    already_stored: bool,
-}
-
-async fn store_snapshot(
-    s3: &S3,
-    destination: &Destination,
-    chosen: &mut Chosen,
-    cancel: &CancellationToken,
-) -> Result<Kept> {
-    if let Some(kept) = kept(s3, destination).await? {
-        return Ok(kept);
-    }
+/// Takes the snapshot into the store.
+async fn take(s3: &S3, destination: &Destination, chosen: &mut Chosen, cancel: &CancellationToken) -> Result<Kept> {
+    let key = &destination.key;
+    let member = format!("{:x}", destination.metadata.member);
+    tracing::info!(endpoint = %chosen.member.endpoint(), member, %key, "snapshot begins");
     let snapshot = chosen.member.snapshot().await?;
     let size = snapshot.size();
     // behind a balancer the stream may have come from another member: then this call says so, and nothing is completed
@@ -164,153 +118,80 @@ async fn store_snapshot(
     let still_the_same = async move { member.revision(false).await.map(|_| Bytes::new()) };
     let body = snapshot.chain(futures::stream::once(still_the_same));
     match upload::store(s3, destination, size, body, cancel).await? {
-        Uploaded::Stored(proof) => Ok(Kept { size: proof.size, sha256: proof.sha256_hex(), already_stored: false }),
-        Uploaded::AlreadyStored => kept(s3, destination).await?.ok_or_else(|| {
-            Error::general(format!("s3: {} was there a moment ago and is gone", s3.url(&destination.key)))
-                .hint("run it again")
+        Uploaded::Stored(proof) => {
+            let sha256 = proof.sha256_hex();
+            Ok(Kept { key: key.clone(), size: proof.size, sha256, already_stored: false })
+        }
+        Uploaded::AlreadyStored => kept::or_free(s3, key, &destination.metadata).await?.ok_or_else(|| {
+            Error::general(format!("s3: {} was there a moment ago and is gone", s3.url(key))).hint("run it again")
         }),
     }
 }
 
-/// The object under the key if the same etcd cluster stored it: it was proved then. Anybody else's is an error.
-async fn kept(s3: &S3, destination: &Destination) -> Result<Option<Kept>> {
-    let Some(head) = s3.head(&destination.key).await? else { return Ok(None) };
-    let ours = Metadata::from_pairs(|key| head.metadata()?.get(key).map(String::as_str));
-    let size = head.content_length().and_then(|size| u64::try_from(size).ok());
-    match (ours, size) {
-        (Some(ours), Some(size)) if ours.holds_what(&destination.metadata) && size > 32 => {
-            let range = format!("bytes={}-{}", size - 32, size - 1);
-            let tail = s3.open(&destination.key, head.e_tag(), Some(range)).await?.body.collect().await;
-            let tail =
-                tail.map_err(|error| Error::general(format!("s3: reading {}: {error}", s3.url(&destination.key))))?;
-            let sha256 = crate::snapshot::trailer::Hex(&tail.into_bytes()).to_string();
-            Ok(Some(Kept { size, sha256, already_stored: true }))
-        }
-        (Some(ours), _) if ours.cluster_id == destination.metadata.cluster_id => Err(Error::general(format!(
-            "Unproved: {} is stored already, but etcd was compacted since and cannot tell whether it is the same data; \
-             nothing was stored",
-            s3.url(&destination.key)
-        ))
-        .hint("the next write to etcd gives it a new revision, which can be stored")),
-        // a store that ignores the condition on completion would overwrite it
-        _ => Err(upload::key_exists(&s3.url(&destination.key))),
-    }
+/// What was cleared away after the snapshot was in the store.
+#[derive(Default)]
+struct Tidied {
+    expired: u32,
+    failed: Option<Error>,
 }
 
-/// Asks the chosen member for its cluster and revision, confirmed by a quorum if there is one.
-async fn ask(chosen: &mut Chosen, newest: Option<KeyHash>) -> Result<Now> {
-    let mut linearizable = chosen.member.revision(true).await;
-    if linearizable.is_err() {
-        // right after the loss of a leader etcd refuses at once, and a moment later it has a new one
-        tokio::time::sleep(ELECTION).await;
-        linearizable = chosen.member.revision(true).await;
-    }
-    let (revision, confirmed) = match linearizable {
-        Ok(revision) => (revision, true),
-        Err(error) => {
-            tracing::warn!("no quorum answers, the member's own revision is used: {}", error.message());
-            (chosen.member.revision(false).await?, false)
+/// Aborts stale uploads and expires old snapshots. The run has succeeded already, so a failure is only told.
+async fn tidy(s3: &S3, series: &Series, kept: &Kept, args: &BackupArgs, cancel: &CancellationToken) -> Tidied {
+    let mut tidied = Tidied::default();
+    let work = async {
+        if let Err(error) = stale::abort(s3, series, args.stale_after).await {
+            tracing::warn!("stale uploads may be left: {}", error.message());
         }
+        retention::expire(s3, series, &kept.key, args.keep, &mut tidied.expired).await
     };
-    let cluster_id = chosen.answer.status.cluster_id;
-    let data = match newest {
-        Some(then) if then.revision <= revision => Sameness::of(Some(then), hash_at(chosen, then.revision).await),
-        _ => Sameness::Unknown,
+    let ended = tokio::select! {
+        ended = work => ended,
+        () = cancel.cancelled() => Err(Error::interrupted("stopped before it was known what may expire")),
     };
-    Ok(Now { cluster_id, revision, confirmed, data, time: jiff::Timestamp::now() })
-}
-
-/// etcd's hash of all keys at a revision; `None` when it cannot tell, as after a compaction beyond it.
-async fn hash_at(chosen: &mut Chosen, revision: u64) -> Option<KeyHash> {
-    match chosen.member.hash_kv(revision).await {
-        Ok(HashKv { revision, compact_revision, hash }) => Some(KeyHash { revision, compact_revision, hash }),
-        Err(error) => {
-            tracing::warn!(revision, "no hash of the keys: {}", error.message());
-            None
-        }
+    if let Err(error) = ended {
+        tracing::warn!("the snapshot is stored, but old ones may be left: {}", error.message());
+        tidied.failed = Some(error);
     }
-}
-
-fn access(args: &BackupArgs) -> Result<etcd::Access> {
-    Ok(etcd::Access {
-        tls: args.tls_dir.as_deref().map(etcd::Tls::from_directory).transpose()?,
-        auth: args.auth_dir.as_deref().map(etcd::UserPassword::from_directory).transpose()?,
-        connect_timeout: ETCD_CONNECT,
-        request_timeout: ETCD_TIMEOUT,
-    })
-}
-
-/// The layout that already holds this cluster's snapshots, else the default one.
-fn layout(found: Vec<(Layout, Listing)>, default: Layout) -> Result<(Layout, Listing)> {
-    // the unversioned layout is read, never written
-    let mut found: Vec<_> = found.into_iter().filter(|(layout, _)| *layout != Layout::Unversioned).collect();
-    match found.len() {
-        0 => Ok((default, Listing::default())),
-        1 => Ok(found.remove(0)),
-        _ => Err(Error::general("more than one layout holds snapshots of this cluster").hint("set spec.s3.layout")),
-    }
-}
-
-/// The greatest revision and the owner of each stored history.
-async fn histories(s3: &S3, listing: &Listing) -> Result<BTreeMap<History, Stored>> {
-    let mut greatest: BTreeMap<&History, &StoredSnapshot> = BTreeMap::new();
-    for snapshot in &listing.snapshots {
-        let best = greatest.entry(&snapshot.history).or_insert(snapshot);
-        if snapshot.name > best.name {
-            *best = snapshot;
-        }
-    }
-    let mut stored = BTreeMap::new();
-    for (history, snapshot) in greatest {
-        let head = s3.head(&snapshot.location).await?;
-        let metadata = Metadata::from_pairs(|key| head.as_ref()?.metadata()?.get(key).map(String::as_str));
-        let recorded = metadata.as_ref().map(|metadata| metadata.cluster_id);
-        let of_history = Stored {
-            greatest: snapshot.name.revision(),
-            cluster_id: history.cluster_id().or(recorded),
-            hash_kv: metadata.and_then(|metadata| metadata.hash_kv),
-        };
-        stored.insert(history.clone(), of_history);
-    }
-    Ok(stored)
+    tidied
 }
 
 fn report(
     s3: &S3,
-    destination: &Destination,
-    name: &SnapshotName,
-    layout: Layout,
-    history: &History,
-    quorum: bool,
+    metadata: &Metadata,
+    version: &semver::Version,
+    (place, series): (&Place, &Series),
     kept: Kept,
+    tidied: Tidied,
 ) -> RunReport {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     RunReport::Stored {
-        s3_path: format!("{}/{}", s3.bucket, destination.key),
-        etcd_version: name.version().to_string(),
-        etcd_revision: number(name.revision()),
+        s3_path: format!("{}/{}", s3.bucket, kept.key),
+        etcd_version: version.to_string(),
+        etcd_revision: number(metadata.revision),
         size: number(kept.size),
         sha256: kept.sha256,
-        cluster_id: format!("{:x}", destination.metadata.cluster_id),
-        member: format!("{:x}", destination.metadata.member),
-        hash_kv: destination.metadata.hash_kv.map(|found| HashKvStatus {
+        cluster_id: format!("{:x}", metadata.cluster_id),
+        member: format!("{:x}", metadata.member),
+        hash_kv: metadata.hash_kv.map(|found| HashKvStatus {
             revision: number(found.revision),
             compact_revision: found.compact_revision,
             hash: found.hash.into(),
         }),
-        quorum,
-        layout: Some(layout),
-        history: history.name().to_owned(),
+        quorum: metadata.quorum,
+        layout: place.layout(),
+        history: series.history().to_owned(),
         already_stored: kept.already_stored,
-        expired: 0,
+        expired: tidied.expired,
+        expiry_failed: tidied.failed.map(|error| error.message().to_owned()),
     }
 }
 
 fn line(report: &RunReport) -> String {
     match report {
-        RunReport::Stored { s3_path, etcd_revision, etcd_version, size, already_stored, .. } => {
+        RunReport::Stored { s3_path, etcd_revision, etcd_version, size, already_stored, expired, .. } => {
             let word = if *already_stored { "already stored" } else { "sha256 verified" };
-            format!("s3://{s3_path}  revision {etcd_revision}  etcd {etcd_version}  {size} bytes  {word}")
+            let expired = if *expired == 0 { String::new() } else { format!("  {expired} expired") };
+            format!("s3://{s3_path}  revision {etcd_revision}  etcd {etcd_version}  {size} bytes  {word}{expired}")
         }
         RunReport::Failed { reason } => reason.clone(),
     }

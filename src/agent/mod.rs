@@ -2,5 +2,10 @@
 
 pub mod backup;
 mod history;
+mod kept;
+mod member;
+mod place;
+mod retention;
 pub mod serve;
+mod stale;
 pub mod store;

@@ -50,6 +50,9 @@ pub enum RunReport {
         /// Snapshots that the run expired.
         #[serde(default)]
         expired: u32,
+        /// Why not all that should be were; the snapshot is stored all the same.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        expiry_failed: Option<String>,
     },
     /// Nothing was stored.
     Failed {
@@ -63,14 +66,22 @@ impl RunReport {
     pub fn to_message(&self) -> String {
         let json = |report: &Self| serde_json::to_string(report).unwrap_or_default();
         let message = json(self);
-        match self {
-            Self::Failed { reason } if message.len() > MAX_REPORT_BYTES => {
+        if message.len() <= MAX_REPORT_BYTES {
+            return message;
+        }
+        let mut short = self.clone();
+        match &mut short {
+            Self::Failed { reason } => {
                 // JSON escapes can grow a character sixfold
                 let cut: String = reason.chars().take(MAX_REPORT_BYTES / 8).collect();
-                json(&Self::Failed { reason: format!("{cut}…") })
+                *reason = format!("{cut}…");
             }
-            _ => message,
+            Self::Stored { expiry_failed, .. } => {
+                // the key alone may be half of it
+                *expiry_failed = expiry_failed.is_some().then(|| "see the log of the run".to_owned());
+            }
         }
+        json(&short)
     }
 
     /// Reads a termination message; `None` when it is not a report.
@@ -83,10 +94,9 @@ impl RunReport {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_report_survives_the_termination_message() {
-        let stored = RunReport::Stored {
-            s3_path: "b/v1/etcd-a/3.5.21_000000000000000f_etcd.backup".to_owned(),
+    fn stored(s3_path: &str, expiry_failed: Option<String>) -> RunReport {
+        RunReport::Stored {
+            s3_path: s3_path.to_owned(),
             etcd_version: "3.5.21".to_owned(),
             etcd_revision: 15,
             size: 24608,
@@ -99,7 +109,13 @@ mod tests {
             history: "first".to_owned(),
             already_stored: false,
             expired: 0,
-        };
+            expiry_failed,
+        }
+    }
+
+    #[test]
+    fn a_report_survives_the_termination_message() {
+        let stored = stored("b/v1/etcd-a/3.5.21_000000000000000f_etcd.backup", Some("denied".to_owned()));
         assert_eq!(RunReport::from_message(&stored.to_message()), Some(stored));
         assert_eq!(RunReport::from_message("panicked at"), None);
     }
@@ -109,5 +125,8 @@ mod tests {
         let message = RunReport::Failed { reason: "\u{1}".repeat(5000) }.to_message();
         assert!(message.len() <= MAX_REPORT_BYTES, "{}", message.len());
         assert!(matches!(RunReport::from_message(&message), Some(RunReport::Failed { .. })));
+        let message = stored(&"k".repeat(1024), Some("\u{1}".repeat(500))).to_message();
+        assert!(message.len() <= MAX_REPORT_BYTES, "{}", message.len());
+        assert!(matches!(RunReport::from_message(&message), Some(RunReport::Stored { expiry_failed: Some(_), .. })));
     }
 }

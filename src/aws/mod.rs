@@ -1,5 +1,6 @@
 //! AWS: profile files and Secret layouts to SDK configuration, and the S3 calls that snapshots need.
 
+mod encryption;
 mod error;
 pub mod files;
 pub mod identity;
@@ -10,6 +11,7 @@ mod provider;
 pub mod read;
 pub mod s3;
 
+pub use encryption::Encryption;
 pub use error::{explain, invalid, reason};
 pub use files::ProfileFiles;
 pub use s3::{Access, CredentialSource, S3};

@@ -87,6 +87,15 @@ pub struct Object {
     pub modified: Option<jiff::Timestamp>,
 }
 
+/// A multipart upload that was begun and neither completed nor aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunUpload {
+    pub key: String,
+    pub id: String,
+    /// When it was begun, by the store's clock.
+    pub begun: jiff::Timestamp,
+}
+
 /// A client for one bucket.
 #[derive(Debug, Clone)]
 pub struct S3 {
@@ -192,6 +201,57 @@ impl S3 {
         let request = request.set_if_match(etag.map(str::to_owned)).set_range(range);
         request.send().await.map_err(|error| explain(&error, &format!("reading {}", self.url(key)), self))
     }
+
+    /// Deletes an object; one that is gone already is no error.
+    ///
+    /// # Errors
+    /// As [`explain`].
+    pub async fn delete(&self, key: &str) -> Result<()> {
+        let deleted = self.client.delete_object().bucket(&self.bucket).key(key).send().await;
+        deleted.map(drop).map_err(|error| explain(&error, &format!("deleting {}", self.url(key)), self))
+    }
+
+    /// Unfinished uploads below `prefix`, page by page.
+    ///
+    /// # Errors
+    /// As [`explain`].
+    pub async fn begun_uploads(&self, prefix: &str) -> Result<Vec<BegunUpload>> {
+        let mut uploads = Vec::new();
+        let mut after: Option<(String, Option<String>)> = None;
+        loop {
+            let (key, id) = after.clone().unzip();
+            let request = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
+            let page = request.set_key_marker(key).set_upload_id_marker(id.flatten()).send().await;
+            let doing = || format!("listing unfinished uploads below {}", self.url(prefix));
+            let page = page.map_err(|error| explain(&error, &doing(), self))?;
+            uploads.extend(page.uploads().iter().filter_map(begun));
+            let next = page.next_key_marker().filter(|key| !key.is_empty());
+            let next = next.map(|key| (key.to_owned(), page.next_upload_id_marker().map(str::to_owned)));
+            // a marker that does not move would never end
+            if page.is_truncated() != Some(true) || next.is_none() || next == after {
+                return Ok(uploads);
+            }
+            after = next;
+        }
+    }
+
+    /// Aborts an upload: its parts are gone, and nothing shows under its key.
+    ///
+    /// # Errors
+    /// As [`explain`]; an upload that has ended already is none.
+    pub async fn abort_upload(&self, key: &str, id: &str) -> Result<()> {
+        let request = self.client.abort_multipart_upload().bucket(&self.bucket).key(key).upload_id(id);
+        match request.send().await {
+            Ok(_) => Ok(()),
+            Err(error) if error.as_service_error().is_some_and(|cause| cause.is_no_such_upload()) => Ok(()),
+            Err(error) => Err(explain(&error, &format!("aborting the upload of {}", self.url(key)), self)),
+        }
+    }
+}
+
+fn begun(upload: &aws_sdk_s3::types::MultipartUpload) -> Option<BegunUpload> {
+    let begun = jiff::Timestamp::new(upload.initiated()?.secs(), 0).ok()?;
+    Some(BegunUpload { key: upload.key()?.to_owned(), id: upload.upload_id()?.to_owned(), begun })
 }
 
 fn object(object: &aws_sdk_s3::types::Object) -> Option<Object> {

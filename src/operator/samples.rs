@@ -68,5 +68,6 @@ pub fn stored() -> crate::api::RunReport {
         history: "first".to_owned(),
         already_stored: false,
         expired: 0,
+        expiry_failed: None,
     }
 }

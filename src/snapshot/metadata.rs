@@ -23,6 +23,13 @@ pub struct Metadata {
     /// etcd's hash of all keys at that revision, if etcd told it in time.
     #[serde(default, rename = "hashKV", skip_serializing_if = "Option::is_none")]
     pub hash_kv: Option<KeyHash>,
+    /// Whether a quorum confirmed that revision; without one the member may have been behind.
+    #[serde(default = "confirmed")]
+    pub quorum: bool,
+}
+
+fn confirmed() -> bool {
+    true
 }
 
 /// etcd's hash of the keys between two revisions: equal only for equal data, comparable only after the same
@@ -66,6 +73,7 @@ const CLUSTER_ID: &str = "etcdbackup-cluster-id";
 const MEMBER: &str = "etcdbackup-member";
 const REVISION: &str = "etcdbackup-revision";
 const HASH_KV: &str = "etcdbackup-hashkv";
+const QUORUM: &str = "etcdbackup-quorum";
 
 impl Metadata {
     /// As S3 user metadata; ids in lower-case hex as etcd prints them, the revision in decimal.
@@ -78,12 +86,15 @@ impl Metadata {
             (MEMBER.to_owned(), format!("{:x}", self.member)),
             (REVISION.to_owned(), self.revision.to_string()),
         ];
-        always.into_iter().chain(hash_kv).collect()
+        let no_quorum = (!self.quorum).then(|| (QUORUM.to_owned(), "false".to_owned()));
+        always.into_iter().chain(hash_kv).chain(no_quorum).collect()
     }
 
-    /// Whether the snapshot with this metadata holds provably what one with `other` would.
-    pub fn holds_what(&self, other: &Self) -> bool {
-        self.cluster_id == other.cluster_id && Sameness::of(self.hash_kv, other.hash_kv) == Sameness::Same
+    /// Whether the snapshot with this metadata is the one that `other` describes: of the same cluster and revision,
+    /// and nothing says that the data was another. A compaction in between leaves the hashes without a say.
+    pub fn is_as_good_as(&self, other: &Self) -> bool {
+        (self.cluster_id, self.revision) == (other.cluster_id, other.revision)
+            && Sameness::of(self.hash_kv, other.hash_kv) != Sameness::Different
     }
 
     /// Reads S3 user metadata; `None` when the object was not stored by our agent.
@@ -94,6 +105,7 @@ impl Metadata {
             member: u64::from_str_radix(get(MEMBER)?, 16).ok()?,
             revision: get(REVISION)?.parse().ok()?,
             hash_kv: get(HASH_KV).and_then(read_hash),
+            quorum: get(QUORUM) != Some("false"),
         })
     }
 }
@@ -113,19 +125,41 @@ fn read_hash(text: &str) -> Option<KeyHash> {
 mod tests {
     use super::*;
 
-    #[test]
-    fn reads_back_what_it_writes_and_nothing_less() {
-        let metadata = Metadata {
+    fn sample() -> Metadata {
+        Metadata {
             agent: "0.1.0".to_owned(),
             cluster_id: 0xcdf8_1818_2e3b_5f18,
             member: 1,
             revision: 15,
             hash_kv: Some(KeyHash { revision: 15, compact_revision: -1, hash: 0xab }),
-        };
-        let mut pairs = metadata.to_pairs();
-        assert_eq!(Metadata::from_pairs(|key| pairs.get(key).map(String::as_str)), Some(metadata));
-        pairs.remove(MEMBER);
-        assert_eq!(Metadata::from_pairs(|key| pairs.get(key).map(String::as_str)), None);
+            quorum: true,
+        }
+    }
+
+    #[test]
+    fn reads_back_what_it_writes_and_nothing_less() {
+        for metadata in [sample(), Metadata { quorum: false, hash_kv: None, ..sample() }] {
+            let mut pairs = metadata.to_pairs();
+            assert_eq!(Metadata::from_pairs(|key| pairs.get(key).map(String::as_str)), Some(metadata));
+            pairs.remove(MEMBER);
+            assert_eq!(Metadata::from_pairs(|key| pairs.get(key).map(String::as_str)), None);
+        }
+    }
+
+    #[test]
+    fn only_the_same_cluster_and_revision_with_no_other_data_is_as_good() {
+        let compacted = Some(KeyHash { revision: 15, compact_revision: 9, hash: 0xcd });
+        for same in [sample(), Metadata { hash_kv: None, ..sample() }, Metadata { hash_kv: compacted, ..sample() }] {
+            assert!(sample().is_as_good_as(&same), "{same:?}");
+        }
+        let other_data = Some(KeyHash { revision: 15, compact_revision: -1, hash: 0xcd });
+        for other in [
+            Metadata { hash_kv: other_data, ..sample() },
+            Metadata { revision: 16, ..sample() },
+            Metadata { cluster_id: 1, ..sample() },
+        ] {
+            assert!(!sample().is_as_good_as(&other), "{other:?}");
+        }
     }
 
     #[test]

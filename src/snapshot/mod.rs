@@ -5,8 +5,10 @@
 pub mod layout;
 pub mod metadata;
 pub mod name;
+pub mod path;
 pub mod trailer;
 
 pub use layout::{History, Layout};
 pub use name::SnapshotName;
+pub use path::PathName;
 pub use trailer::{Proof, TrailerHasher};

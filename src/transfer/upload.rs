@@ -4,14 +4,16 @@ use std::collections::BTreeMap;
 
 use aws_sdk_s3::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_s3::operation::RequestId;
+use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_sdk_s3::primitives::ByteStream;
 use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
+use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, pin_mut};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{S3, explain};
+use crate::aws::{Encryption, S3, explain};
 use crate::error::{Error, Result};
 use crate::snapshot::metadata::Metadata;
 use crate::snapshot::{Proof, TrailerHasher};
@@ -33,6 +35,8 @@ const PARTS_END: std::time::Duration = std::time::Duration::from_secs(5);
 pub struct Destination {
     pub key: String,
     pub metadata: Metadata,
+    /// What the store is asked to do; `None` leaves it to the bucket.
+    pub encryption: Option<Encryption>,
 }
 
 /// What became of an upload.
@@ -87,6 +91,10 @@ async fn begin(s3: &S3, destination: &Destination) -> Result<String> {
     let metadata: BTreeMap<String, String> = destination.metadata.to_pairs();
     let mut request = s3.client.create_multipart_upload().bucket(&s3.bucket).key(&destination.key);
     request = request.set_metadata(Some(metadata.into_iter().collect()));
+    if let Some(encryption) = &destination.encryption {
+        let key = encryption.kms_key_id.clone();
+        request = request.server_side_encryption(encryption.algorithm.clone()).set_ssekms_key_id(key);
+    }
     let doing = format!("starting the upload of {}", s3.url(&destination.key));
     let answer = request.send().await.map_err(|error| explain(&error, &doing, s3))?;
     answer.upload_id().map(str::to_owned).ok_or_else(|| Error::general(format!("s3: no upload id, {doing}")))
@@ -165,7 +173,11 @@ impl Upload<'_> {
         match request.multipart_upload(parts).if_none_match("*").send().await {
             Ok(_) => self.seen(proof).await,
             Err(error) if key_may_be_taken(&error) => self.taken(metadata).await,
-            Err(error) => Err(explain(&error, &format!("completing the upload of {}", self.s3.url(self.key)), self.s3)),
+            Err(error) => {
+                let failed = explain(&error, &format!("completing the upload of {}", self.s3.url(self.key)), self.s3);
+                // the request may have arrived and only its answer got lost
+                if refused(&error) { Err(failed) } else { self.taken(metadata).await.map_err(|_| failed) }
+            }
         }
     }
 
@@ -186,30 +198,38 @@ impl Upload<'_> {
                 "s3: the upload of {url} was not completed, and no such object is there"
             )));
         };
-        let theirs = Metadata::from_pairs(|key| head.metadata()?.get(key).map(String::as_str));
-        match theirs {
-            Some(theirs) if theirs.holds_what(metadata) => Ok(Uploaded::AlreadyStored),
+        match metadata_of(&head) {
+            Some(theirs) if theirs.is_as_good_as(metadata) => Ok(Uploaded::AlreadyStored),
             _ => Err(key_exists(&url)),
         }
     }
 
     async fn abort(&self) {
-        let request = self.s3.client.abort_multipart_upload().bucket(&self.s3.bucket).key(self.key).upload_id(&self.id);
-        if let Err(error) = request.send().await {
-            let doing = format!("aborting the upload of {}", self.s3.url(self.key));
-            tracing::warn!("{}", explain(&error, &doing, self.s3).message());
+        if let Err(error) = self.s3.abort_upload(self.key, &self.id).await {
+            tracing::warn!("{}", error.message());
         }
     }
 }
 
-/// Somebody else's object is under the key.
+/// What our agent wrote beside an object; `None` when it was not our agent that stored it.
+pub fn metadata_of(head: &HeadObjectOutput) -> Option<Metadata> {
+    let pairs = head.metadata()?;
+    Metadata::from_pairs(|key| pairs.get(key).map(String::as_str))
+}
+
+/// Another object is under the key: somebody else's, or another snapshot.
 pub fn key_exists(url: &str) -> Error {
-    Error::general(format!("KeyExists: {url} is in the store and not from this cluster; nothing was overwritten"))
+    Error::general(format!("KeyExists: {url} is in the store and is not this snapshot; nothing was overwritten"))
+}
+
+/// Whether the service said no: then nothing has happened.
+fn refused<E>(error: &SdkError<E, HttpResponse>) -> bool {
+    error.raw_response().is_some_and(|response| response.status().is_client_error())
 }
 
 /// The answers after which the key may hold an object: a precondition that failed, a race, or a lost
 /// reply to an earlier try.
-fn key_may_be_taken<E>(error: &SdkError<E, aws_smithy_runtime_api::client::orchestrator::HttpResponse>) -> bool
+fn key_may_be_taken<E>(error: &SdkError<E, HttpResponse>) -> bool
 where
     E: ProvideErrorMetadata + RequestId,
 {

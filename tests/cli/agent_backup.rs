@@ -4,62 +4,43 @@ use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use kubectl_etcdbackup::api::RunReport;
-use tempfile::TempDir;
 
+use crate::etcd::{Etcd, etcdutl_status};
 use crate::sandbox::{Output, Sandbox, binary};
-use crate::servers::{READER, ROOT, STORE, Server, free_ports, wait_for_port};
+use crate::servers::{READER, ROOT, STORE, free_ports};
 
-/// A real etcd of one member.
-struct Etcd {
-    url: String,
-    _server: Server,
-    _directory: TempDir,
-}
-
-impl Etcd {
-    fn start() -> Self {
-        Self::start_with(free_ports())
-    }
-
-    /// With the same ports a new cluster gets the id of the old one.
-    fn start_with(ports: [u16; 2]) -> Self {
-        let directory = tempfile::tempdir().unwrap();
-        let [client, peer] = ports.map(|port| format!("http://127.0.0.1:{port}"));
-        let flags = [
-            ("--data-dir", "data".to_owned()),
-            ("--listen-client-urls", client.clone()),
-            ("--advertise-client-urls", client.clone()),
-            ("--listen-peer-urls", peer.clone()),
-            ("--initial-advertise-peer-urls", peer.clone()),
-            ("--initial-cluster", format!("default={peer}")),
-            // two tests must not take each other's members for their own
-            ("--initial-cluster-token", client.clone()),
-            ("--unsafe-no-fsync", "true".to_owned()),
-        ];
-        let arguments: Vec<String> = flags.into_iter().map(|(flag, value)| format!("{flag}={value}")).collect();
-        let server = Server::start(&binary("etcd"), &arguments, &[], directory.path());
-        wait_for_port(client.rsplit(':').next().unwrap().parse().unwrap());
-        Self { url: client, _server: server, _directory: directory }
-    }
-
-    fn put(&self, key: &str, value: &str) {
-        let put = Command::new(binary("etcdctl")).args(["--endpoints", &self.url, "put", key, value]).output().unwrap();
-        assert!(put.status.success(), "{}", String::from_utf8_lossy(&put.stderr));
-    }
-}
-
-/// etcdutl's own reading of a snapshot: revision and keys.
-fn etcdutl_status(file: &std::path::Path) -> (u64, u64) {
-    let status = Command::new(binary("etcdutl")).args(["snapshot", "status", "-w", "json"]).arg(file).output().unwrap();
-    let value: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
-    (value["revision"].as_u64().unwrap(), value["totalKey"].as_u64().unwrap())
-}
-
-fn backup(sandbox: &Sandbox, etcd: &Etcd, flags: &str) -> (Output, Option<RunReport>) {
+/// Runs `agent backup`, and reads its report.
+pub fn backup(sandbox: &Sandbox, etcd: &Etcd, flags: &str) -> (Output, Option<RunReport>) {
     let output =
         sandbox.run(&format!("agent backup --cluster-name etcd-a --endpoints {} --report report {flags}", etcd.url));
     let report = std::fs::read_to_string(sandbox.path().join("report")).ok();
     (output, report.and_then(|text| RunReport::from_message(&text)))
+}
+
+/// A run that must succeed: its report as the operator reads it.
+pub fn stored(sandbox: &Sandbox, etcd: &Etcd, flags: &str) -> serde_json::Value {
+    let (output, report) = backup(sandbox, etcd, flags);
+    assert_eq!(output.code, Some(0), "{output}");
+    let report = serde_json::to_value(report).unwrap();
+    assert_eq!(report["outcome"], "stored", "{report}");
+    report
+}
+
+/// A run that must fail with this exit code: the reason in its report.
+pub fn failed(sandbox: &Sandbox, etcd: &Etcd, flags: &str, code: i32) -> String {
+    let (output, report) = backup(sandbox, etcd, flags);
+    assert_eq!(output.code, Some(code), "{output}");
+    match report {
+        Some(RunReport::Failed { reason }) => reason,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The etcd version in the names of snapshots.
+pub fn etcd_version() -> String {
+    let version = Command::new(binary("etcd")).arg("--version").output().unwrap();
+    let version = String::from_utf8(version.stdout).unwrap();
+    version.lines().next().unwrap().trim_start_matches("etcd Version: ").to_owned()
 }
 
 #[test]
@@ -113,10 +94,7 @@ fn a_recreated_cluster_begins_a_history_of_its_own() {
 fn a_foreign_object_under_the_key_is_never_overwritten() {
     let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("foreign"), Sandbox::with_keys(ROOT));
     etcd.put("key", "value");
-    let version = Command::new(binary("etcd")).arg("--version").output().unwrap();
-    let version = String::from_utf8(version.stdout).unwrap();
-    let version = version.lines().next().unwrap().trim_start_matches("etcd Version: ").to_owned();
-    let key = format!("v1/etcd-a/{version}_0000000000000002_etcd.backup");
+    let key = format!("v1/etcd-a/{}_0000000000000002_etcd.backup", etcd_version());
     bucket.put(&key, b"somebody else's");
     let (output, report) = backup(&sandbox, &etcd, &bucket.flags());
     assert_eq!(output.code, Some(1), "{output}");

@@ -4,7 +4,12 @@
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod agent_access;
 mod agent_backup;
+mod agent_faults;
+mod agent_histories;
+mod agent_path;
+mod agent_retention;
 mod create_api;
 mod create_crds;
 mod create_terminal;
@@ -12,6 +17,8 @@ mod create_wizard;
 mod credentials;
 mod credentials_check;
 mod credentials_faults;
+mod etcd;
+mod faults;
 mod get_from_s3;
 mod get_from_url;
 mod list;

@@ -29,10 +29,11 @@ impl Drop for Server {
 }
 
 impl Server {
-    /// Starts `program` below a shell that kills it when this process's end of the pipe closes.
+    /// Starts `program` below a shell that kills it when this process's end of the pipe closes. Its log and its
+    /// process id are files in `directory`.
     pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)], directory: &Path) -> Self {
         assert!(program.is_file(), "{} is missing: run tests/cluster/build etcd versitygw", program.display());
-        let script = r#""$@" >log 2>&1 </dev/null & pid=$!; read -r _; kill -9 $pid; wait $pid"#;
+        let script = r#""$@" >log 2>&1 </dev/null & pid=$!; echo $pid >pid; read -r _; kill -9 $pid; wait $pid"#;
         let mut shell = Command::new("bash");
         shell.args(["-c", script, "server"]).arg(program).args(arguments).current_dir(directory);
         shell.envs(environment.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::null());
@@ -140,15 +141,61 @@ impl Bucket<'_> {
         objects.into_iter().map(|object| object.key).collect()
     }
 
+    pub fn get(&self, key: &str) -> Vec<u8> {
+        let body = async { self.s3.open(key, None, None).await.unwrap().body.collect().await };
+        self.server.runtime.block_on(body).unwrap().to_vec()
+    }
+
+    /// A value of the object's own metadata.
+    pub fn metadata(&self, key: &str, name: &str) -> Option<String> {
+        let head = self.server.runtime.block_on(self.s3.head(key)).unwrap().unwrap();
+        head.metadata().and_then(|pairs| pairs.get(name)).cloned()
+    }
+
+    /// The keys of uploads that were begun and neither completed nor aborted, in order.
+    pub fn uploading(&self) -> Vec<String> {
+        let list = self.s3.client.list_multipart_uploads().bucket(&self.s3.bucket).send();
+        let listed = self.server.runtime.block_on(list).unwrap();
+        let mut keys: Vec<_> = listed.uploads().iter().map(|upload| upload.key().unwrap().to_owned()).collect();
+        keys.sort();
+        keys
+    }
+
+    /// Begins an upload that nobody completes.
+    pub fn begin_upload(&self, key: &str) {
+        let begin = self.s3.client.create_multipart_upload().bucket(&self.s3.bucket).key(key).send();
+        self.server.runtime.block_on(begin).unwrap();
+    }
+
+    /// Lets `READER` do more: the `actions` on the bucket and all that is in it.
+    pub fn allow_reader(&self, actions: &[&str]) {
+        let name = &self.s3.bucket;
+        let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
+            "Effect": "Allow", "Principal": {"AWS": [READER.0]}, "Action": actions,
+            "Resource": [format!("arn:aws:s3:::{name}"), format!("arn:aws:s3:::{name}/*")]
+        }]});
+        let put = self.s3.client.put_bucket_policy().bucket(name).policy(policy.to_string()).send();
+        self.server.runtime.block_on(put).unwrap();
+    }
+
     /// Uploads that were begun and neither completed nor aborted.
     pub fn unfinished_uploads(&self) -> usize {
-        let list = self.s3.client.list_multipart_uploads().bucket(&self.s3.bucket).send();
-        self.server.runtime.block_on(list).unwrap().uploads().len()
+        self.uploading().len()
     }
 
     /// The flags that lead to this bucket.
     pub fn flags(&self) -> String {
-        format!("--bucket {} --endpoint-url {} --force-path-style", self.s3.bucket, self.server.url)
+        self.flags_through(&self.server.url)
+    }
+
+    /// The same through another address.
+    pub fn flags_through(&self, url: &str) -> String {
+        format!("--bucket {} --endpoint-url {url} --force-path-style", self.s3.bucket)
+    }
+
+    /// The flags that lead to one key.
+    pub fn path_flags(&self, key: &str) -> String {
+        format!("--path {}/{key} --endpoint-url {} --force-path-style", self.s3.bucket, self.server.url)
     }
 }
 

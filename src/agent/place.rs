@@ -1,0 +1,285 @@
+//! Where snapshots go: the directory of a cluster with its histories, or a path.
+
+use std::collections::BTreeMap;
+
+use semver::Version;
+
+use super::history::{self, Decision, Now, Stored};
+use super::kept::{self, Kept, Under};
+use super::store;
+use crate::aws::S3;
+use crate::commands::agent::BackupArgs;
+use crate::error::{Error, Result};
+use crate::snapshot::layout::{Entry, classify};
+use crate::snapshot::metadata::KeyHash;
+use crate::snapshot::{History, Layout, PathName, SnapshotName};
+use crate::source::s3::probe;
+use crate::source::{Listing, StoredSnapshot};
+use crate::transfer::upload::{Destination, metadata_of};
+
+/// The place that the flags name, as it was before etcd was asked.
+#[derive(Debug)]
+pub(super) enum Place {
+    Directory {
+        layout: Layout,
+        /// Key prefix with a trailing slash.
+        directory: String,
+        histories: BTreeMap<History, Stored>,
+    },
+    Path {
+        path: String,
+        /// Each run has a key of its own.
+        periodic: bool,
+        /// What earlier periodic runs stored.
+        names: Vec<PathName>,
+    },
+}
+
+/// The snapshots that are compared with each other: newest, unchanged and expired mean something only among them.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Series {
+    /// One history below the directory of a cluster.
+    History { directory: String, history: History },
+    /// What belongs to a path.
+    Path { path: String, periodic: bool },
+}
+
+/// Opens the store and looks at what it holds at the place.
+///
+/// # Errors
+/// Those of [`store::client`] and of the listing; more than one layout that holds snapshots of the cluster.
+pub(super) async fn open(args: &BackupArgs, namespace: &str) -> Result<(S3, Place)> {
+    let Some((bucket, path)) = args.store.s3.path.as_deref().and_then(|path| path.split_once('/')) else {
+        let s3 = store::client(&args.store).await?;
+        let place = directory(&s3, args, namespace).await?;
+        return Ok((s3, place));
+    };
+    let mut store = args.store.clone();
+    store.s3.bucket = Some(bucket.to_owned());
+    let s3 = store::client(&store).await?;
+    let listed = if args.periodic { s3.list(path).await? } else { Vec::new() };
+    let mut names: Vec<_> = listed.iter().filter_map(|object| PathName::parse(path, &object.key)).collect();
+    names.sort();
+    Ok((s3, Place::Path { path: path.to_owned(), periodic: args.periodic, names }))
+}
+
+async fn directory(s3: &S3, args: &BackupArgs, namespace: &str) -> Result<Place> {
+    let place = store::place(&args.store, namespace);
+    let probed = probe(s3, place).await?;
+    let (layout, listing) = layout(probed.found, place.layout.unwrap_or(args.default_layout))?;
+    // what is there cannot be seen, so nothing can be put there in its right history
+    if let Some((_, refused)) = probed.refused.into_iter().find(|(refused, _)| *refused == layout) {
+        return Err(refused);
+    }
+    let directory = layout.directory(place.prefix, namespace, place.cluster);
+    Ok(Place::Directory { layout, directory, histories: histories(s3, &listing).await? })
+}
+
+/// The layout that already holds this cluster's snapshots, else the default one.
+fn layout(found: Vec<(Layout, Listing)>, default: Layout) -> Result<(Layout, Listing)> {
+    // the unversioned layout is read, never written
+    let mut found: Vec<_> = found.into_iter().filter(|(layout, _)| *layout != Layout::Unversioned).collect();
+    match found.len() {
+        0 => Ok((default, Listing::default())),
+        1 => Ok(found.remove(0)),
+        _ => Err(Error::general("more than one layout holds snapshots of this cluster").hint("set spec.s3.layout")),
+    }
+}
+
+/// The greatest revision and the owner of each stored history.
+async fn histories(s3: &S3, listing: &Listing) -> Result<BTreeMap<History, Stored>> {
+    let mut greatest: BTreeMap<&History, &StoredSnapshot> = BTreeMap::new();
+    for snapshot in &listing.snapshots {
+        let best = greatest.entry(&snapshot.history).or_insert(snapshot);
+        if snapshot.name > best.name {
+            *best = snapshot;
+        }
+    }
+    let mut stored = BTreeMap::new();
+    for (history, snapshot) in greatest {
+        let metadata = s3.head(&snapshot.location).await?.as_ref().and_then(metadata_of);
+        let recorded = metadata.as_ref().map(|metadata| metadata.cluster_id);
+        let of_history = Stored {
+            greatest: snapshot.name.revision(),
+            cluster_id: history.cluster_id().or(recorded),
+            hash_kv: metadata.and_then(|metadata| metadata.hash_kv),
+        };
+        stored.insert(history.clone(), of_history);
+    }
+    Ok(stored)
+}
+
+impl Place {
+    /// The layout of a directory.
+    pub(super) fn layout(&self) -> Option<Layout> {
+        match self {
+            Self::Directory { layout, .. } => Some(*layout),
+            Self::Path { .. } => None,
+        }
+    }
+
+    /// The hash that is recorded with the greatest revision of the newest history.
+    pub(super) fn newest_hash(&self) -> Option<KeyHash> {
+        match self {
+            Self::Directory { histories, .. } => histories.last_key_value().and_then(|(_, newest)| newest.hash_kv),
+            Self::Path { .. } => None,
+        }
+    }
+
+    /// The series that what etcd says belongs to.
+    ///
+    /// # Errors
+    /// Reason `PrefixShared` when two clusters write to this directory in turn.
+    pub(super) fn series(&self, s3: &S3, now: Now) -> Result<Series> {
+        let (directory, histories) = match self {
+            Self::Path { path, periodic, .. } => {
+                return Ok(Series::Path { path: path.clone(), periodic: *periodic });
+            }
+            Self::Directory { directory, histories, .. } => (directory, histories),
+        };
+        match history::decide(histories, now) {
+            Decision::Into(history) => Ok(Series::History { directory: directory.clone(), history }),
+            Decision::Shared { other } => Err(Error::general(format!(
+                "PrefixShared: {} holds snapshots of the etcd clusters {:x} and {other:x} in turn; nothing was stored",
+                s3.url(directory),
+                now.cluster_id
+            ))
+            .hint("give each cluster a name or a prefix of its own")),
+        }
+    }
+
+    /// The snapshot that is to be taken, if it is stored already: under its key, or, where each run has a key of
+    /// its own, as the newest that our agent stored.
+    ///
+    /// # Errors
+    /// Reason `KeyExists` when another object is under its key.
+    pub(super) async fn unchanged(&self, s3: &S3, destination: &Destination) -> Result<Option<Kept>> {
+        if let Self::Path { path, names, .. } = self {
+            let revision = destination.metadata.revision;
+            // the newest of ours may lie below foreign ones, but below the last of this revision it is another
+            let until = names.iter().position(|name| name.revision == revision).unwrap_or(names.len());
+            for name in names[until..].iter().rev() {
+                match kept::look(s3, &name.key(path), &destination.metadata).await? {
+                    Under::Same(kept) => return Ok(Some(kept)),
+                    Under::Other => break,
+                    Under::Nothing | Under::Foreign => {}
+                }
+            }
+        }
+        kept::or_free(s3, &destination.key, &destination.metadata).await
+    }
+}
+
+impl Series {
+    /// The key of a snapshot by an etcd `version`.
+    pub(super) fn key(&self, version: &Version, now: Now) -> String {
+        match self {
+            Self::History { directory, history } => {
+                format!("{}{}", history.directory(directory), SnapshotName::new(version.clone(), now.revision))
+            }
+            Self::Path { path, periodic: false } => path.clone(),
+            Self::Path { path, periodic: true } => PathName { time: now.time, revision: now.revision }.key(path),
+        }
+    }
+
+    /// The name of the history; empty for a path.
+    pub(super) fn history(&self) -> &str {
+        match self {
+            Self::History { history, .. } => history.name(),
+            Self::Path { .. } => "",
+        }
+    }
+
+    /// What all keys of the cluster or of the path begin with.
+    pub(super) fn root(&self) -> &str {
+        match self {
+            Self::History { directory, .. } => directory,
+            Self::Path { path, .. } => path,
+        }
+    }
+
+    /// What all keys of the series begin with.
+    pub(super) fn prefix(&self) -> String {
+        match self {
+            Self::History { directory, history } => history.directory(directory),
+            Self::Path { path, .. } => path.clone(),
+        }
+    }
+
+    /// The revision in the name of a snapshot of this series that may expire; `None` for every other key.
+    pub(super) fn revision(&self, key: &str) -> Option<u64> {
+        match self {
+            Self::History { directory, history } => match classify(key.strip_prefix(directory.as_str())?) {
+                Entry::Snapshot(of, name) if of == *history => Some(name.revision()),
+                _ => None,
+            },
+            Self::Path { periodic: false, .. } => None,
+            Self::Path { path, periodic: true } => PathName::parse(path, key).map(|name| name.revision),
+        }
+    }
+
+    /// Whether an upload to this key can only be an agent's: an exact name of ours, directly in the directory of the
+    /// cluster or of this history; or the path and its periodic names.
+    pub(super) fn may_upload(&self, key: &str) -> bool {
+        let (directory, history) = match self {
+            Self::Path { path, .. } => return key == path || PathName::parse(path, key).is_some(),
+            Self::History { directory, history } => (directory.as_str(), history),
+        };
+        match key.strip_prefix(directory).map(classify) {
+            Some(Entry::Snapshot(of, name)) => {
+                (of == History::First || of == *history)
+                    && SnapshotName::new(name.version().clone(), name.revision()) == name
+            }
+            _ => false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAME: &str = "3.5.0_000000000000000f_etcd.backup";
+    const LATER: &str = "20260101T000000Z_ab";
+
+    fn later() -> Series {
+        Series::History { directory: "v1/a/".to_owned(), history: History::Later(LATER.to_owned()) }
+    }
+
+    fn path(periodic: bool) -> Series {
+        Series::Path { path: "a/etcd.backup".to_owned(), periodic }
+    }
+
+    #[test]
+    fn a_history_knows_its_own_snapshots() {
+        assert_eq!(later().revision(&format!("v1/a/history/{LATER}/{NAME}")), Some(15));
+        let other = format!("v1/a/history/20250101T000000Z_ab/{NAME}");
+        for other in [&other, &format!("v1/a/{NAME}"), &format!("v1/a/history/{LATER}/notes"), &NAME.to_owned()] {
+            assert_eq!(later().revision(other), None, "{other}");
+        }
+    }
+
+    #[test]
+    fn only_periodic_snapshots_of_a_path_expire() {
+        let key = "a/etcd.backup_v9_2026-01-01-10:00:00";
+        assert_eq!((path(true).revision(key), path(false).revision(key)), (Some(9), None));
+        assert_eq!(path(true).revision("a/etcd.backup"), None);
+    }
+
+    #[test]
+    fn uploads_to_exact_names_are_ours() {
+        for ours in [format!("v1/a/{NAME}"), format!("v1/a/history/{LATER}/{NAME}")] {
+            assert!(later().may_upload(&ours), "{ours}");
+        }
+        for other in
+            ["v1/a/3.5.0_f_etcd.backup", "v1/a/meta/x", "v1/a/tmp/3.5.0_000000000000000f_etcd.backup", "v1/a/x"]
+        {
+            assert!(!later().may_upload(other), "{other}");
+        }
+        assert!(!later().may_upload(&format!("v1/a/history/20250101T000000Z_ab/{NAME}")));
+        for (key, ours) in [("a/etcd.backup", true), ("a/etcd.backup_v1_2026-01-01-10:00:00", true)] {
+            assert_eq!(path(false).may_upload(key), ours, "{key}");
+        }
+        assert!(!path(true).may_upload("a/etcd.backup_volume") && !path(true).may_upload("a/etcd.backup2"));
+    }
+}

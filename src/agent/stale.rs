@@ -1,0 +1,50 @@
+//! Uploads that nobody will complete: an agent that was killed leaves its parts in the store, and they are paid for.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::place::Series;
+use crate::aws::S3;
+use crate::aws::s3::BegunUpload;
+use crate::error::Result;
+
+/// Whether the upload is one of ours that was begun `limit` ago or earlier.
+fn is_stale(series: &Series, upload: &BegunUpload, now: Timestamp, limit: Duration) -> bool {
+    let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
+    series.may_upload(&upload.key) && now.duration_since(upload.begun) >= limit
+}
+
+/// Aborts the stale uploads of the `series`.
+///
+/// # Errors
+/// As [`crate::aws::explain`], at the first refusal.
+pub(super) async fn abort(s3: &S3, series: &Series, limit: Duration) -> Result<()> {
+    let begun = s3.begun_uploads(series.root()).await?;
+    let now = Timestamp::now();
+    for upload in begun.iter().filter(|upload| is_stale(series, upload, now, limit)) {
+        s3.abort_upload(&upload.key, &upload.id).await?;
+        tracing::info!(begun = %upload.begun, "aborted a stale upload of {}", s3.url(&upload.key));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::snapshot::History;
+
+    #[test]
+    fn only_our_own_that_are_old_enough_are_stale() {
+        let begun: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
+        let series = Series::History { directory: "v1/a/".to_owned(), history: History::First };
+        let day = Duration::from_secs(86_400);
+        let stale = |key: &str, after| {
+            let upload = BegunUpload { key: key.to_owned(), id: "1".to_owned(), begun };
+            is_stale(&series, &upload, begun + SignedDuration::from_secs(after), day)
+        };
+        assert!(stale("v1/a/3.5.0_000000000000000f_etcd.backup", 86_400));
+        assert!(!stale("v1/a/3.5.0_000000000000000f_etcd.backup", 86_399));
+        assert!(!stale("v1/a/notes.txt", 86_400));
+    }
+}

@@ -1,0 +1,67 @@
+//! What a run clears away in a real store: old snapshots and stale uploads of ours, and nobody else's.
+
+use crate::agent_backup::{etcd_version, stored};
+use crate::etcd::Etcd;
+use crate::sandbox::Sandbox;
+use crate::servers::{READER, ROOT, STORE, snapshot};
+
+fn name(revision: u64) -> String {
+    format!("v1/etcd-a/{}_{revision:016x}_etcd.backup", etcd_version())
+}
+
+#[test]
+fn the_youngest_stay_and_other_tools_keep_what_is_theirs() {
+    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("keep"), Sandbox::with_keys(ROOT));
+    let foreign = ["v1/etcd-a/notes.txt", "v1/etcd-a/meta/x.json", "v1/etcd-ab/3.5.0_0000000000000001_etcd.backup"];
+    let same_form = name(1);
+    for key in foreign.iter().copied().chain([same_form.as_str()]) {
+        bucket.put(key, &snapshot(8, 1));
+    }
+    let flags = format!("{} --keep 2", bucket.flags());
+    let expired: Vec<_> = (0..5)
+        .map(|run| {
+            etcd.put(&format!("key{run}"), "value");
+            stored(&sandbox, &etcd, &flags)["expired"].clone()
+        })
+        .collect();
+    assert_eq!(expired, [0, 0, 1, 1, 1]);
+    let mut expected: Vec<String> = foreign.iter().map(|key| (*key).to_owned()).collect();
+    expected.extend([same_form, name(5), name(6)]);
+    expected.sort();
+    assert_eq!(bucket.keys(), expected);
+
+    // nothing is new: no snapshot is taken, and what is old still goes
+    let again = stored(&sandbox, &etcd, &format!("{} --keep 1", bucket.flags()));
+    assert_eq!((&again["alreadyStored"], &again["expired"]), (&true.into(), &1.into()), "{again}");
+    assert!(!bucket.keys().contains(&name(5)) && bucket.keys().contains(&name(6)));
+}
+
+#[test]
+fn a_deletion_that_is_denied_fails_no_run() {
+    let (etcd, bucket) = (Etcd::start(), STORE.bucket("no-delete"));
+    let writer = Sandbox::with_keys(READER);
+    bucket.allow_reader(&["s3:GetObject", "s3:ListBucket", "s3:PutObject", "s3:AbortMultipartUpload"]);
+    let flags = format!("{} --keep 1", bucket.flags());
+    etcd.put("key", "one");
+    assert_eq!(stored(&writer, &etcd, &flags)["expiryFailed"], serde_json::Value::Null);
+    etcd.put("key", "two");
+    let report = stored(&writer, &etcd, &flags);
+    assert!(report["expiryFailed"].as_str().unwrap().contains("AccessDenied"), "{report}");
+    assert_eq!((&report["alreadyStored"], &report["expired"]), (&false.into(), &0.into()), "{report}");
+    assert_eq!(bucket.keys().len(), 2);
+}
+
+#[test]
+fn only_old_uploads_to_names_of_ours_are_aborted() {
+    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("stale"), Sandbox::with_keys(ROOT));
+    etcd.put("key", "value");
+    let foreign = ["notes.txt", "tmp/3.5.0_000000000000004d_etcd.backup", "3.5.0_4d_etcd.backup"];
+    let mut foreign: Vec<String> = foreign.iter().map(|name| format!("v1/etcd-a/{name}")).collect();
+    foreign.push("v1/etcd-ab/3.5.0_000000000000004d_etcd.backup".to_owned());
+    foreign.sort();
+    foreign.iter().chain([&name(77)]).for_each(|key| bucket.begin_upload(key));
+    stored(&sandbox, &etcd, &format!("{} --stale-after 1h", bucket.flags()));
+    assert_eq!(bucket.unfinished_uploads(), 5);
+    stored(&sandbox, &etcd, &format!("{} --stale-after 0", bucket.flags()));
+    assert_eq!(bucket.uploading(), foreign);
+}
