@@ -8,11 +8,13 @@ mod access;
 mod answer;
 mod backup;
 mod choose;
+mod guard;
 mod listen;
 mod metrics;
 mod query;
 mod range;
 mod ready;
+mod review;
 mod router;
 mod status;
 mod store;
@@ -29,11 +31,15 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 use self::access::Link;
+use self::guard::{Clients, Guard};
 use self::listen::Bounded;
+use self::review::Reviewer;
 use self::router::Server;
 use self::store::{Mounted, Store};
+use crate::cli::KubeFlags;
 use crate::commands::agent::ServeArgs;
 use crate::error::Result;
+use crate::kubernetes::Session;
 use crate::signals;
 
 /// Kubernetes kills a pod 30 s after SIGTERM by default; running downloads get most of that.
@@ -44,13 +50,28 @@ const DRAIN: Duration = Duration::from_secs(25);
 /// # Errors
 /// Those of [`agent::store::open`](crate::agent::store::open); [`ErrorKind::General`](crate::error::ErrorKind::General)
 /// when the address cannot be listened on.
-pub async fn run(args: &ServeArgs, namespace: &str) -> Result<()> {
+pub async fn run(args: &ServeArgs, namespace: &str, kube: &KubeFlags) -> Result<()> {
     let store = Mounted::open(&args.store, namespace).await?;
     let listeners = listen::bind(args.listen).await?;
-    let server = Arc::new(Server::new(store, namespace, &args.store.cluster, args.anonymous));
+    let guard = Guard::new(clients(args, namespace, kube).await, namespace, &args.store.cluster);
+    let server = Arc::new(Server::new(store, guard));
     tracing::info!(address = %args.listen, cluster = args.store.cluster, namespace, "serving snapshots");
     serve(server, listeners, signals::asked_to_end()).await;
     Ok(())
+}
+
+/// Without a ServiceAccount's token there is nobody to ask about tokens; a port-forward works all the same.
+async fn clients(args: &ServeArgs, namespace: &str, kube: &KubeFlags) -> Clients {
+    if args.anonymous {
+        return Clients::Everybody;
+    }
+    match Session::connect(kube).await {
+        Ok(session) => Clients::Tokens(Box::new(Reviewer::new(session, namespace, &args.store.cluster))),
+        Err(error) => {
+            tracing::warn!(error = error.message(), "tokens cannot be reviewed; only loopback is served");
+            Clients::Loopback
+        }
+    }
 }
 
 /// Serves on `listeners` until `stop` resolves.

@@ -55,6 +55,8 @@ pub enum Command {
     List(commands::list::Args),
     Describe(commands::describe::Args),
     Install(commands::install::Args),
+    Uninstall(commands::uninstall::Args),
+    Check(commands::check::Args),
     Version(commands::version::Args),
     Operator(commands::operator::Args),
     #[command(subcommand)]

@@ -85,7 +85,7 @@ pub struct ServeArgs {
     /// Address to listen on; loopback is always listened on at the same port
     #[arg(long, value_name = "ADDRESS", default_value = "0.0.0.0:19999")]
     pub listen: SocketAddr,
-    /// Serve snapshots to everybody who reaches the address, not only on loopback
+    /// Serve snapshots to everybody who reaches the address, not only to loopback and to bearers of a token
     #[arg(long)]
     pub anonymous: bool,
 }
@@ -98,6 +98,6 @@ pub async fn run(agent: Agent, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     let namespace = kube.namespace.as_deref().unwrap_or("default");
     match agent {
         Agent::Backup(args) => agent::backup::run(&args, namespace, ui).await,
-        Agent::Serve(args) => agent::serve::run(&args, namespace).await,
+        Agent::Serve(args) => agent::serve::run(&args, namespace, kube).await,
     }
 }

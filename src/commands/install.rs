@@ -1,30 +1,32 @@
 //! `install`: the CRD, RBAC and the operator.
 
-mod manifests;
-mod wait;
+pub(super) mod installed;
+pub(super) mod manifests;
+mod rbac;
+pub(super) mod scope;
+pub(super) mod wait;
 
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::api::Api;
-use kube::config::Kubeconfig;
 
 use crate::cli::flags::parse_duration;
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{self, Force, Session};
-use manifests::{Install, Manifest};
+use manifests::{AgentAccount, Install, Manifest};
 
 /// The image of this version: the operator and its agents.
 pub const IMAGE: &str = concat!("ghcr.io/etcdbackup/kubectl-etcdbackup:v", env!("CARGO_PKG_VERSION"));
 
-const TIMEOUT: Duration = Duration::from_secs(30);
+pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Install the CRD, RBAC and the operator
 #[derive(Debug, Clone, ClapArgs)]
-#[command(after_long_help = EXAMPLES)]
+#[command(long_about = LONG, after_long_help = EXAMPLES)]
 pub struct Args {
     /// Image of the operator and its agents
     #[arg(long, value_name = "IMAGE", default_value = IMAGE)]
@@ -41,7 +43,16 @@ pub struct Args {
     /// Bucket for objects that name none
     #[arg(long, value_name = "BUCKET", requires_all = ["backup_aws_secret", "backup_aws_config"])]
     backup_s3_bucket: Option<String>,
-    /// Replace a CRD of that name which somebody else installed
+    /// Namespace in which EtcdBackups may back up the control plane's own etcd
+    #[arg(long, value_name = "NAMESPACE")]
+    kubeadm_namespace: Option<String>,
+    /// Make this ServiceAccount for Jobs and sidecars; EtcdBackups name it in spec.serviceAccountName
+    #[arg(long, value_name = "NAME")]
+    agent_service_account: Option<String>,
+    /// AWS role of that ServiceAccount (IRSA): sets eks.amazonaws.com/role-arn
+    #[arg(long, value_name = "ARN", value_parser = parse_role_arn)]
+    iam_role_arn: Option<String>,
+    /// Replace what somebody else installed: the CRD, or a cluster-wide operator in another namespace
     #[arg(long)]
     force: bool,
     /// Wait until the operator runs
@@ -59,19 +70,65 @@ pub struct Args {
     output: Option<OutputFormat>,
 }
 
+const LONG: &str = "\
+Install the CRD, RBAC and the operator
+
+Without --cluster-wide the operator works in its own namespace, with a Role
+there. Its sidecars serve snapshots through port-forwards only.
+
+With --cluster-wide it works in all namespaces, with a ClusterRole. Its sidecars
+also serve bearers of a token: the API server is asked about tokens with the
+ClusterRole etcdbackup-token-review, which the operator binds to sidecars.
+
+Objects are applied on the server: a second run changes nothing, and a run with
+another scope removes the roles of the first.
+
+The operator itself needs no AWS credentials. Jobs and sidecars run as
+spec.serviceAccountName of their EtcdBackup. --agent-service-account makes such
+a ServiceAccount in the operator's namespace, for EKS Pod Identity as it is, for
+IRSA with --iam-role-arn. For kube2iam set spec.pod.annotations instead.";
+
 const EXAMPLES: &str = "\
 Examples:
   # for the EtcdBackups of one namespace
   kubectl etcdbackup install -n etcd
 
   # for all namespaces, with a bucket and credentials for objects that name none
-  kubectl etcdbackup install -n etcd-system --cluster-wide --backup-s3-bucket etcd-backups \\
+  kubectl etcdbackup install -n etcd-system --cluster-wide \\
+    --backup-s3-bucket etcd-backups \\
     --backup-aws-secret aws-credential --backup-aws-config aws-config
 
-  # to be applied by somebody else
+  # with a role of AWS for Jobs and sidecars, and no keys
+  kubectl etcdbackup install -n etcd \\
+    --iam-role-arn arn:aws:iam::111122223333:role/etcd-backup
+
+  # from a registry of your own
+  kubectl etcdbackup install -n etcd --image registry.example.com/etcdbackup:v1
+
+  # to be applied by somebody else; deploy/ has the same as kustomize bases
   kubectl etcdbackup install -n etcd -o yaml > etcdbackup.yaml
 
-RBAC: what the objects grant, and get and patch on them; the CRD is cluster-scoped";
+RBAC: get and patch (create for what is not there) on what it makes:
+customresourcedefinitions, serviceaccounts, deployments, roles, rolebindings,
+or with --cluster-wide clusterroles and clusterrolebindings; delete on the roles
+and bindings of the other scope; and all that the roles grant (or escalate)";
+
+/// The name of the ServiceAccount for Jobs and sidecars unless another is given.
+const AGENT: &str = "etcdbackup-agent";
+
+/// `arn:aws:iam::111122223333:role/NAME`, in any partition.
+fn parse_role_arn(text: &str) -> Result<String, String> {
+    let parts: Vec<&str> = text.splitn(6, ':').collect();
+    let ["arn", partition, "iam", "", account, role] = parts[..] else {
+        return Err("not an ARN such as arn:aws:iam::111122223333:role/NAME".to_owned());
+    };
+    let digits = account.len() == 12 && account.bytes().all(|b| b.is_ascii_digit());
+    let named = role.strip_prefix("role/").is_some_and(|name| !name.is_empty() && !name.contains(char::is_whitespace));
+    if partition.starts_with("aws") && digits && named {
+        return Ok(text.to_owned());
+    }
+    Err("not the ARN of a role such as arn:aws:iam::111122223333:role/NAME".to_owned())
+}
 
 /// Runs the command. Objects are applied on the server, so a second run changes nothing.
 ///
@@ -80,12 +137,15 @@ RBAC: what the objects grant, and get and patch on them; the CRD is cluster-scop
 /// the operator does not start in time; the API server's.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     if args.output.is_some() || args.dry_run == DryRun::Client {
-        let manifests = plan(&args, namespace_without_contact(kube)).manifests()?;
+        let manifests = plan(&args, kubernetes::namespace(kube)).manifests()?;
         return print(&manifests, args.output, ui);
     }
     let session = Session::connect(kube).await?;
     let install = plan(&args, session.namespace.clone());
     refuse_foreign_crd(&session, args.force).await?;
+    if args.cluster_wide && !args.force {
+        scope::refuse_second_operator(&session).await?;
+    }
     for manifest in install.manifests()? {
         let api = manifest.api(&session);
         let (_, applied) = kubernetes::apply(&session, &api, &manifest.object, args.dry_run, Force::Yes)
@@ -93,6 +153,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
             .map_err(|error| hinted(error, &session))?;
         ui.data(format!("{} {}{}", manifest.shown(), applied.as_str(), args.dry_run.suffix()))?;
     }
+    scope::remove_other(&session, args.cluster_wide, args.dry_run, ui).await?;
     if args.wait && args.dry_run == DryRun::None {
         wait::until_running(&session, args.timeout, ui).await?;
     }
@@ -104,9 +165,21 @@ fn plan(args: &Args, namespace: String) -> Install {
         ("--backup-aws-secret", &args.backup_aws_secret),
         ("--backup-aws-config", &args.backup_aws_config),
         ("--backup-s3-bucket", &args.backup_s3_bucket),
+        ("--kubeadm-namespace", &args.kubeadm_namespace),
     ];
     let given = flags.into_iter().filter_map(|(flag, value)| Some(format!("{flag}={}", value.as_ref()?)));
-    Install { namespace, image: args.image.clone(), cluster_wide: args.cluster_wide, operator_flags: given.collect() }
+    let wanted = args.agent_service_account.is_some() || args.iam_role_arn.is_some();
+    let account = || AgentAccount {
+        name: args.agent_service_account.clone().unwrap_or_else(|| AGENT.to_owned()),
+        role_arn: args.iam_role_arn.clone(),
+    };
+    Install {
+        namespace,
+        image: args.image.clone(),
+        cluster_wide: args.cluster_wide,
+        operator_flags: given.collect(),
+        agent_account: wanted.then(account),
+    }
 }
 
 fn print(manifests: &[Manifest], format: Option<OutputFormat>, ui: &Ui) -> Result<()> {
@@ -116,20 +189,6 @@ fn print(manifests: &[Manifest], format: Option<OutputFormat>, ui: &Ui) -> Resul
     };
     let values: Vec<serde_json::Value> = manifests.iter().map(Manifest::value).collect::<Result<_>>()?;
     ui.data(output::objects(&values, &names, format)?)
-}
-
-/// The namespace of the flags, else of the kubeconfig's context if there is one, else `default`, as kubectl.
-fn namespace_without_contact(kube: &KubeFlags) -> String {
-    let of_context = || {
-        let config = match &kube.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path).ok()?,
-            None => Kubeconfig::read().ok()?,
-        };
-        let name = kube.context.as_ref().or(config.current_context.as_ref())?;
-        let context = config.contexts.iter().find(|context| context.name == *name)?;
-        context.context.as_ref()?.namespace.clone()
-    };
-    kube.namespace.clone().or_else(of_context).unwrap_or_else(|| "default".to_owned())
 }
 
 /// The dialects of this CRD exclude each other, so replacing one breaks the operator that came with it.
@@ -179,6 +238,20 @@ mod tests {
         assert!(parse(&[]).unwrap().wait);
         assert!(parse(&["--wait"]).unwrap().wait);
         assert!(!parse(&["--wait=false"]).unwrap().wait);
+    }
+
+    #[test]
+    fn a_role_of_aws_goes_to_a_service_account_for_jobs() {
+        let arn = "arn:aws-cn:iam::111122223333:role/team/etcd-backup";
+        let of = |flags: &[&str]| plan(&parse(flags).unwrap(), "etcd".to_owned()).agent_account;
+        assert_eq!(of(&[]), None);
+        let default = AgentAccount { name: AGENT.to_owned(), role_arn: Some(arn.to_owned()) };
+        assert_eq!(of(&["--iam-role-arn", arn]), Some(default));
+        let named = AgentAccount { name: "mine".to_owned(), role_arn: None };
+        assert_eq!(of(&["--agent-service-account", "mine"]), Some(named));
+        for bad in ["", "etcd-backup", "arn:aws:iam::1:role/x", "arn:aws:iam::111122223333:user/x", "arn:aws:s3:::x"] {
+            assert!(parse(&["--iam-role-arn", bad]).is_err(), "{bad}");
+        }
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! One file a verb: arguments, a pure plan, and its execution. No business logic of their own.
 
 pub mod agent;
+pub mod check;
 pub mod create;
 pub mod credentials;
 pub mod describe;
@@ -8,6 +9,7 @@ pub mod get;
 pub mod install;
 pub mod list;
 pub mod operator;
+pub mod uninstall;
 pub mod version;
 
 use std::future::Future;
@@ -47,6 +49,8 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::List(args) => until_interrupted(list::run(args, &kube, ui)).await,
         Command::Describe(args) => until_interrupted(describe::run(args, &kube, ui)).await,
         Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,
+        Command::Uninstall(args) => until_interrupted(uninstall::run(args, &kube, ui)).await,
+        Command::Check(args) => until_interrupted(check::run(args, &kube, ui)).await,
         Command::Version(args) => until_interrupted(version::run(args, &kube, ui)).await,
         Command::Operator(args) => operator::run(args, &kube).await,
         Command::Agent(agent) => agent::run(agent, &kube, ui).await,

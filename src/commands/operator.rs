@@ -17,6 +17,9 @@ pub struct Args {
     /// Watch every namespace instead of one
     #[arg(long)]
     pub cluster_wide: bool,
+    /// Work only on EtcdBackups with these labels, such as operator=canary
+    #[arg(long, value_name = "SELECTOR")]
+    pub selector: Option<String>,
     /// Secret with AWS credentials for objects that name none (in the object's namespace)
     #[arg(long, value_name = "SECRET")]
     pub backup_aws_secret: Option<String>,

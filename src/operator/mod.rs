@@ -21,6 +21,7 @@ mod serving;
 mod settings;
 mod sidecar;
 mod status;
+mod token_review;
 mod trouble;
 
 use std::fmt::Debug;
@@ -51,6 +52,7 @@ use crate::signals;
 
 pub use pod::{MANAGED_BY, container_security, pod_security};
 pub use sidecar::probe;
+pub use token_review::{TOKEN_REVIEW, token_review_labels};
 
 /// Time for one request to the API server.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -95,7 +97,8 @@ pub async fn run(args: Args, session: Session) -> Result<()> {
 
 async fn work(args: &Args, session: Session, backups: Api<DeserializeGuard<EtcdBackup>>, stop: CancellationToken) {
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}"));
-    let controller = Controller::new(backups, watcher::Config::default())
+    let chosen = watcher::Config { label_selector: args.selector.clone(), ..watcher::Config::default() };
+    let controller = Controller::new(backups, chosen)
         .owns(scoped::<Job>(&session, args.cluster_wide), ours.clone())
         .owns(scoped::<Deployment>(&session, args.cluster_wide), ours)
         .graceful_shutdown_on(stop.cancelled_owned());
@@ -107,7 +110,12 @@ async fn work(args: &Args, session: Session, backups: Api<DeserializeGuard<EtcdB
         turn: tokio::sync::Mutex::default(),
         session,
     });
-    controller.run(reconcile::reconcile, reconcile::after_error, context).for_each(|done| async { log(done) }).await;
+    let sweeping = token_review::sweep(Arc::clone(&context));
+    let working = controller.run(reconcile::reconcile, reconcile::after_error, context);
+    tokio::select! {
+        () = working.for_each(|done| async { log(done) }) => {}
+        () = sweeping => {}
+    }
 }
 
 /// What `reconcile` failed with is logged where it is decided when to try again.

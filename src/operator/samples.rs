@@ -25,6 +25,7 @@ pub fn settings(s3: bool) -> Settings {
             secret: "aws-credential".to_owned(),
             config_map: "aws-config".to_owned(),
         }),
+        cluster_wide: false,
         default_layout: Layout::Cluster,
         max_runs: std::num::NonZeroU16::MIN,
     }

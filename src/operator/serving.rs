@@ -1,21 +1,23 @@
 //! Keeps the sidecar of a cluster, and says whether it serves an EtcdBackup's store.
 
+mod objects;
+
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::core::v1::{Pod, Service};
+use k8s_openapi::api::core::v1::Pod;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
-use kube::api::{Api, DeleteParams, ListParams, Preconditions};
+use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 
 use super::plan::{self, plan};
 use super::pod::MANAGED_BY;
 use super::sidecar::{self, Candidate, Elected, STORE};
-use super::{Context, TIMEOUT, requests, trouble};
+use super::{Context, TIMEOUT, requests, token_review, trouble};
 use crate::api::conditions::SIDECAR_READY;
 use crate::api::{EtcdBackup, names};
-use crate::error::{ErrorKind, Result};
+use crate::error::Result;
 use crate::kubernetes::FIELD_MANAGER;
 
 /// How soon a sidecar that is not ready is looked at again; its Deployment tells of changes itself.
@@ -80,14 +82,16 @@ pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
     let served = existing.as_ref().and_then(|found| found.annotations().get(STORE)).map(String::as_str);
     let Some(elected) = sidecar::elect(&candidates, served) else {
         if let Some(existing) = existing {
-            remove(context, &existing).await?;
+            objects::remove(context, &existing).await?;
+            token_review::settle_or_warn(context, &namespace).await;
         }
         return Ok(waiting(wanted));
     };
-    let applied = match apply(context, &elected).await? {
+    let applied = match objects::apply(context, &elected).await? {
         Ok(applied) => applied,
         Err(serving) => return Ok(if wanted { serving } else { Serving::Unwanted }),
     };
+    token_review::settle_or_warn(context, &namespace).await;
     if !wanted {
         return Ok(Serving::Unwanted);
     }
@@ -146,46 +150,6 @@ fn not_an_owner(elected: &Elected<'_>, candidates: &[Candidate], backup: &EtcdBa
         leader.plan.cluster, leader.plan.store.bucket, leader.owner.name
     );
     Some(Serving::not_ready("AlreadyServed", message))
-}
-
-async fn apply(context: &Context, elected: &Elected<'_>) -> Result<Result<Deployment, Serving>> {
-    let (session, namespace) = (&context.session, &elected.leader.plan.namespace);
-    let services = Api::<Service>::namespaced(session.client.clone(), namespace);
-    let service = sidecar::service(elected);
-    let name = service.name_any();
-    let existing = session.request(TIMEOUT, services.get_opt(&name)).await?;
-    if existing.as_ref().is_some_and(|found| !is_ours(found)) {
-        let message = format!("Service {name} exists and is not kept by {FIELD_MANAGER}");
-        return Ok(Err(Serving::not_ready("NameTaken", message)));
-    }
-    requests::apply(session, &services, &service).await?;
-    let deployments = Api::<Deployment>::namespaced(session.client.clone(), namespace);
-    let deployment = sidecar::deployment(elected, &context.settings.image);
-    Ok(Ok(requests::apply(session, &deployments, &deployment).await?))
-}
-
-async fn remove(context: &Context, deployment: &Deployment) -> Result<()> {
-    let (session, name) = (&context.session, deployment.name_any());
-    let namespace = deployment.namespace().unwrap_or_default();
-    tracing::info!(%namespace, %name, "removing the sidecar that nobody wants any more");
-    let deployments = Api::<Deployment>::namespaced(session.client.clone(), &namespace);
-    let only_this = Preconditions { uid: deployment.uid(), resource_version: None };
-    let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::background() };
-    gone(session.request(TIMEOUT, deployments.delete(&name, &params)).await)?;
-    let services = Api::<Service>::namespaced(session.client.clone(), &namespace);
-    match session.request(TIMEOUT, services.get_opt(&name)).await? {
-        Some(service) if is_ours(&service) => {
-            gone(session.request(TIMEOUT, services.delete(&name, &DeleteParams::default())).await)
-        }
-        _ => Ok(()),
-    }
-}
-
-fn gone<T>(deleted: Result<T>) -> Result<()> {
-    match deleted {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
 }
 
 const UNAVAILABLE: &str = "NotAvailable";

@@ -12,6 +12,8 @@ pub struct Settings {
     pub image: String,
     /// The operator-wide S3 settings, for objects that name none.
     pub s3: Option<S3Defaults>,
+    /// Whether all namespaces are worked on.
+    pub cluster_wide: bool,
     /// Layout of a cluster that has no snapshot yet.
     pub default_layout: Layout,
     /// Most unfinished Jobs at a time.
@@ -38,6 +40,7 @@ impl Settings {
         Self {
             image: args.image.clone(),
             s3,
+            cluster_wide: args.cluster_wide,
             // clusters of two namespaces may have one name, and share the operator-wide bucket
             default_layout: if args.cluster_wide { Layout::Namespaced } else { Layout::Cluster },
             max_runs: args.max_concurrent_runs,

@@ -1,4 +1,4 @@
-//! The sidecar's Deployment and Service, and which EtcdBackup of a cluster decides over them: pure.
+//! The sidecar's Deployment and what belongs to it, and which EtcdBackup of a cluster decides over them: pure.
 //!
 //! Names, labels and port are those of etcd-operator v0.2.0 to v0.6.1 (doc/user/download_backup.md at v0.2.5).
 
@@ -6,13 +6,16 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
-use k8s_openapi::api::core::v1::{Container, ContainerPort, HTTPGetAction, Probe, Service, ServicePort, ServiceSpec};
+use k8s_openapi::api::core::v1::{
+    Container, ContainerPort, HTTPGetAction, PodTemplateSpec, Probe, Service, ServiceAccount, ServicePort, ServiceSpec,
+};
+use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPort, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use sha2::{Digest, Sha256};
 
 use super::argv;
-use super::plan::Plan;
+use super::plan::{Credentials, Plan};
 use super::pod::{self, Role, SIDECAR_APP};
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::names::{self, SIDECAR_PORT};
@@ -71,13 +74,6 @@ pub fn elect<'a>(candidates: &'a [Candidate], served: Option<&str>) -> Option<El
 /// The Deployment, for server-side apply: what it leaves out, such as `replicas`, is other people's.
 pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
     let plan = &elected.leader.plan;
-    let role = Role {
-        app: SIDECAR_APP,
-        argv: argv::serve(plan),
-        reaches_etcd: false,
-        container: container(),
-        restart_policy: "Always",
-    };
     Deployment {
         metadata: ObjectMeta {
             annotations: Some(BTreeMap::from([(STORE.to_owned(), elected.store.clone())])),
@@ -86,10 +82,66 @@ pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
         spec: Some(DeploymentSpec {
             selector: LabelSelector { match_labels: Some(selector(&plan.cluster)), match_expressions: None },
             strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }),
-            template: pod::template(plan, image, role),
+            template: template(plan, image),
             ..Default::default()
         }),
         status: None,
+    }
+}
+
+fn template(plan: &Plan, image: &str) -> PodTemplateSpec {
+    let role = Role {
+        app: SIDECAR_APP,
+        argv: argv::serve(plan),
+        reaches_etcd: false,
+        container: container(),
+        restart_policy: "Always",
+    };
+    let mut template = pod::template(plan, image, role);
+    if let Some(spec) = &mut template.spec {
+        spec.service_account_name = Some(account(plan).0);
+        // to ask the API server about the tokens of others
+        spec.automount_service_account_token = Some(!plan.sidecar.anonymous);
+    }
+    template
+}
+
+/// The name of the sidecar's ServiceAccount, and whether it is the sidecar's own. Where credentials come with a
+/// ServiceAccount (IRSA, Pod Identity), it is that of the Jobs.
+fn account(plan: &Plan) -> (String, bool) {
+    match (&plan.service_account, &plan.store.credentials) {
+        (Some(name), _) => (name.clone(), false),
+        (None, Credentials::Ambient) => ("default".to_owned(), false),
+        (None, _) => (names::sidecar(&plan.cluster), true),
+    }
+}
+
+/// The ServiceAccount, for server-side apply; `None` where the sidecar uses that of the Jobs.
+pub fn service_account(elected: &Elected<'_>) -> Option<ServiceAccount> {
+    let (_, own) = account(&elected.leader.plan);
+    own.then(|| ServiceAccount {
+        metadata: metadata(elected),
+        automount_service_account_token: Some(false),
+        ..Default::default()
+    })
+}
+
+/// The NetworkPolicy, for server-side apply: in by the sidecar's port and by no other.
+pub fn network_policy(elected: &Elected<'_>) -> NetworkPolicy {
+    let port = NetworkPolicyPort {
+        port: Some(IntOrString::Int(SIDECAR_PORT.into())),
+        protocol: Some("TCP".to_owned()),
+        end_port: None,
+    };
+    let selector = selector(&elected.leader.plan.cluster);
+    NetworkPolicy {
+        metadata: metadata(elected),
+        spec: Some(NetworkPolicySpec {
+            pod_selector: Some(LabelSelector { match_labels: Some(selector), match_expressions: None }),
+            policy_types: Some(vec!["Ingress".to_owned()]),
+            ingress: Some(vec![NetworkPolicyIngressRule { ports: Some(vec![port]), from: None }]),
+            egress: None,
+        }),
     }
 }
 
@@ -213,5 +265,37 @@ mod tests {
             service["spec"]["selector"],
             serde_json::json!({"app": "etcd_backup_tool", "etcd_cluster": "etcd-a"})
         );
+    }
+    #[test]
+    fn the_network_policy_lets_the_one_port_in() {
+        let all = [candidate("a", 1, "x")];
+        let policy = serde_json::to_value(network_policy(&elect(&all, None).unwrap())).unwrap();
+        let expected = serde_json::json!({
+            "podSelector": {"matchLabels": {"app": "etcd_backup_tool", "etcd_cluster": "etcd-a"}},
+            "policyTypes": ["Ingress"], "ingress": [{"ports": [{"port": 19999, "protocol": "TCP"}]}]
+        });
+        assert_eq!(policy["spec"], expected);
+        assert_eq!(policy["metadata"]["ownerReferences"][0]["uid"], "a");
+    }
+
+    #[test]
+    fn the_token_is_mounted_where_tokens_are_reviewed() {
+        let pod = |change: fn(&mut Plan)| {
+            let mut all = [candidate("a", 1, "x")];
+            change(&mut all[0].plan);
+            let elected = elect(&all, None).unwrap();
+            let spec = deployment(&elected, "image:1").spec.unwrap().template.spec.unwrap();
+            let own = service_account(&elected).map(|account| account.metadata.name.unwrap());
+            (spec.service_account_name.unwrap(), own, spec.automount_service_account_token)
+        };
+        let name = || "etcd-a-backup-sidecar".to_owned();
+        let guarded = pod(|plan| (plan.service_account, plan.sidecar.anonymous) = (None, false));
+        assert_eq!(guarded, (name(), Some(name()), Some(true)));
+        let anonymous = pod(|plan| (plan.service_account, plan.sidecar.anonymous) = (None, true));
+        assert_eq!(anonymous, (name(), Some(name()), Some(false)));
+        let named = pod(|plan| plan.sidecar.anonymous = false);
+        assert_eq!(named, ("backup".to_owned(), None, Some(true)));
+        let ambient = pod(|plan| (plan.service_account, plan.store.credentials) = (None, Credentials::Ambient));
+        assert_eq!((ambient.0.as_str(), ambient.1), ("default", None));
     }
 }

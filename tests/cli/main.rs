@@ -21,6 +21,7 @@ mod etcd;
 mod faults;
 mod get_from_s3;
 mod get_from_url;
+mod install;
 mod list;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

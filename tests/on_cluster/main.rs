@@ -3,11 +3,14 @@
 //! Called by `make test`. Without the cluster these tests fail; they are never skipped.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod check;
 mod cluster;
 mod crd;
 mod create;
 mod credentials;
 mod faults;
+mod guarded_sidecar;
+mod install;
 mod list;
 mod old_sidecar;
 #[path = "../harness/sandbox.rs"]

@@ -22,7 +22,7 @@ fn only_a_port_forward_gets_in_unless_it_is_anonymous() {
         namespace.kubectl(&["get", "pods", "-l", "app=etcd_backup_tool", "-o", "jsonpath={.items[0].status.podIP}"]);
     let at = |path: &str| status(&format!("http://{pod}:19999{path}"));
     assert_eq!([at("/healthz"), at("/readyz"), at("/metrics")], ["200", "200", "200"]);
-    assert_eq!([at("/v1/backup"), at("/v1/status")], ["401", "401"]);
+    assert_eq!([at("/v1/backup"), at("/v1/status")], ["503", "503"]);
     let through = namespace.run("get etcd-a --from service -O snapshot");
     assert_eq!(through.code, Some(0), "{through}");
     let forbidden = namespace.run("get etcd-a --from service -O other --as nobody");

@@ -1,4 +1,4 @@
-//! Who may read snapshots: whoever reaches loopback, which is where a port-forward arrives.
+//! Whether a connection came over loopback, which is where a port-forward arrives.
 //!
 //! The right to forward a port to the pod is then the guard. Headers say nothing here: only the
 //! addresses of the accepted socket count.

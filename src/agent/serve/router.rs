@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{ALLOW, CONTENT_TYPE, WWW_AUTHENTICATE};
+use axum::http::header::{ALLOW, CONTENT_TYPE};
 use axum::http::{HeaderValue, Method, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
@@ -14,11 +14,11 @@ use tokio::sync::Semaphore;
 
 use super::access::Link;
 use super::answer::{Refusal, plain};
+use super::guard::Guard;
 use super::metrics::Metrics;
 use super::ready::Readiness;
 use super::store::Store;
 use super::{backup, status};
-use crate::api::names::{SIDECAR_PORT, sidecar};
 use crate::error::{Error, Result};
 use crate::source::Listing;
 
@@ -34,22 +34,18 @@ pub(super) struct Server<S> {
     pub metrics: Arc<Metrics>,
     pub ready: Readiness,
     pub transfers: Arc<Semaphore>,
-    namespace: String,
-    cluster: String,
-    anonymous: bool,
+    guard: Guard,
 }
 
 impl<S: Store> Server<S> {
-    /// A server of the snapshots of `cluster`; `anonymous` opens it to everybody who reaches it.
-    pub(super) fn new(store: S, namespace: &str, cluster: &str, anonymous: bool) -> Self {
+    /// A server of the snapshots of `store` to those whom `guard` lets pass.
+    pub(super) fn new(store: S, guard: Guard) -> Self {
         Self {
             store,
             metrics: Arc::default(),
             ready: Readiness::default(),
             transfers: Arc::new(Semaphore::new(TRANSFERS)),
-            namespace: namespace.to_owned(),
-            cluster: cluster.to_owned(),
-            anonymous,
+            guard,
         }
     }
 
@@ -63,16 +59,6 @@ impl<S: Store> Server<S> {
             Err(_) => Err(Error::timed_out(format!("the store was not listed within {LISTING:?}"))),
         };
         listed.inspect_err(|error| tracing::warn!(error = error.message(), "the store cannot be listed"))
-    }
-
-    fn refusal(&self) -> Refusal {
-        let command = format!(
-            "kubectl -n {} port-forward service/{} {SIDECAR_PORT}:{SIDECAR_PORT}",
-            self.namespace,
-            sidecar(&self.cluster)
-        );
-        let text = format!("snapshots are served on loopback only; use a port-forward: {command}");
-        Refusal::new(StatusCode::UNAUTHORIZED, text)
     }
 }
 
@@ -115,12 +101,10 @@ async fn guard<S: Store>(
     request: Request,
     next: Next,
 ) -> Response {
-    if server.anonymous || link.is_local() {
-        return next.run(request).await;
+    match server.guard.admit(link, request.headers()).await {
+        Ok(()) => next.run(request).await,
+        Err(answer) => *answer,
     }
-    let mut response = server.refusal().into_response();
-    response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-    response
 }
 
 async fn missing() -> Refusal {

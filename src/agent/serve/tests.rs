@@ -2,18 +2,22 @@
 
 mod client;
 mod http;
+mod tokens;
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use axum::extract::connect_info::MockConnectInfo;
 use bytes::Bytes;
 use futures::{StreamExt, stream};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 
-use super::router::Server;
+use super::access::Link;
+use super::guard::{Clients, Guard};
+use super::router::{Server, router};
 use super::store::Store;
 use super::{listen, serve};
 use crate::error::{Error, Result};
@@ -95,8 +99,24 @@ fn snapshot(name: &str, history: History, size: usize) -> StoredSnapshot {
     }
 }
 
+fn guard(clients: Clients) -> Guard {
+    Guard::new(clients, "ns", "etcd-a")
+}
+
 fn bytes(size: usize) -> Bytes {
     (0..size).map(|i| (i * 31 % 251) as u8).collect()
+}
+
+/// Serves a snapshot of ten bytes as if every connection came from another pod; the port.
+async fn start_on_pod_network(clients: Clients, opened: &Arc<AtomicUsize>) -> u16 {
+    let snapshots = vec![snapshot("3.1.0_0a_etcd.backup", History::First, 10)];
+    let store = Memory { snapshots, bytes: bytes(10), fault: Fault::None, opened: Arc::clone(opened) };
+    let link = Link { local: "10.0.0.7:19999".parse().ok(), peer: "10.0.0.8:4000".parse().unwrap() };
+    let app = router(Arc::new(Server::new(store, guard(clients)))).layer(MockConnectInfo(link));
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let port = listener.local_addr().unwrap().port();
+    tokio::spawn(axum::serve(listener, app).into_future());
+    port
 }
 
 /// Serves one snapshot of `size` bytes, `3.1.0` at revision 10.
@@ -107,7 +127,7 @@ async fn start(size: usize, fault: Fault) -> Running {
 async fn start_with(snapshots: Vec<StoredSnapshot>, size: usize, fault: Fault) -> Running {
     let opened = Arc::default();
     let store = Memory { snapshots, bytes: bytes(size), fault, opened: Arc::clone(&opened) };
-    let server = Arc::new(Server::new(store, "ns", "etcd-a", false));
+    let server = Arc::new(Server::new(store, guard(Clients::Loopback)));
     let listeners = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let port = listeners[0].local_addr().unwrap().port();
     let (stop, stopped) = oneshot::channel::<()>();

@@ -161,7 +161,7 @@ async fn ca_of(session: &Session, name: &str) -> Result<Vec<u8>> {
         .ok_or_else(|| Error::denied(format!("secret {name:?} lacks key \"ca.crt\"")).hint("pass --ca-bundle"))
 }
 
-async fn secret(session: &Session, name: &str) -> Result<BTreeMap<String, Vec<u8>>> {
+pub(in crate::commands) async fn secret(session: &Session, name: &str) -> Result<BTreeMap<String, Vec<u8>>> {
     let api: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
     let secret = session.request(TIMEOUT, api.get(name)).await?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
@@ -197,7 +197,7 @@ async fn from_secret(session: &Session, name: &str) -> Result<CredentialSource> 
 }
 
 /// A Service's name means nothing outside the cluster: trying it would only end in a time-out.
-fn reachable(endpoint: &str) -> Result<()> {
+pub(in crate::commands) fn reachable(endpoint: &str) -> Result<()> {
     let host = endpoint.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
     let inside = std::env::var_os("KUBERNETES_SERVICE_HOST").is_some();
     if inside || !(host.ends_with(".svc") || host.ends_with(".svc.cluster.local")) {

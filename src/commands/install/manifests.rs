@@ -6,7 +6,6 @@ use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy}
 use k8s_openapi::api::core::v1::{
     Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, ResourceRequirements, ServiceAccount,
 };
-use k8s_openapi::api::rbac::v1::{ClusterRole, ClusterRoleBinding, PolicyRule, Role, RoleBinding, RoleRef, Subject};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
@@ -14,6 +13,7 @@ use kube::api::{Api, ApiResource, DynamicObject};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 
+use super::rbac;
 use crate::api::etcdbackup::CRD_YAML;
 use crate::error::{Error, Result};
 use crate::kubernetes::{FIELD_MANAGER, Session};
@@ -26,7 +26,11 @@ pub const CRD: &str = "etcdbackups.etcd.database.coreos.com";
 pub const OPERATOR: &str = "etcdbackup-operator";
 
 const NAME: &str = "app.kubernetes.io/name";
-const PART_OF: &str = "app.kubernetes.io/part-of";
+/// The label of everything that `install` makes.
+pub const PART_OF: &str = "app.kubernetes.io/part-of";
+
+/// IRSA (aws/amazon-eks-pod-identity-webhook, README.md).
+const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 
 /// Port of the operator's probes: the default of `operator --health-port`.
 const HEALTH_PORT: u16 = 8080;
@@ -39,6 +43,16 @@ pub struct Install {
     pub cluster_wide: bool,
     /// Flags that are passed through to the operator.
     pub operator_flags: Vec<String>,
+    /// A ServiceAccount for Jobs and sidecars.
+    pub agent_account: Option<AgentAccount>,
+}
+
+/// A ServiceAccount that EtcdBackups may name in `serviceAccountName`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AgentAccount {
+    pub name: String,
+    /// The role of AWS that its pods get.
+    pub role_arn: Option<String>,
 }
 
 /// One object and the resource that it is.
@@ -49,7 +63,8 @@ pub struct Manifest {
 }
 
 impl Manifest {
-    fn new<K>(object: &K) -> Result<Self>
+    /// Of an object whose type is known.
+    pub(super) fn new<K>(object: &K) -> Result<Self>
     where
         K: Resource<DynamicType = ()> + Serialize,
     {
@@ -103,30 +118,20 @@ impl Install {
     /// # Errors
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when one cannot be serialised.
     pub fn manifests(&self) -> Result<Vec<Manifest>> {
-        let mut manifests = vec![Manifest::crd()?, Manifest::new(&self.service_account())?];
-        if self.cluster_wide {
-            let metadata = ObjectMeta { namespace: None, ..self.metadata() };
-            let role = ClusterRole { metadata: metadata.clone(), rules: Some(rules()), ..Default::default() };
-            let binding = ClusterRoleBinding {
-                metadata,
-                role_ref: role_ref("ClusterRole"),
-                subjects: Some(vec![self.subject()]),
-            };
-            manifests.extend([Manifest::new(&role)?, Manifest::new(&binding)?]);
-        } else {
-            let role = Role { metadata: self.metadata(), rules: Some(rules()) };
-            let binding = RoleBinding {
-                metadata: self.metadata(),
-                role_ref: role_ref("Role"),
-                subjects: Some(vec![self.subject()]),
-            };
-            manifests.extend([Manifest::new(&role)?, Manifest::new(&binding)?]);
+        let mut manifests = vec![Manifest::crd()?, Manifest::new(&self.service_account(OPERATOR))?];
+        if let Some(account) = &self.agent_account {
+            let mut object = self.service_account(&account.name);
+            object.metadata.annotations =
+                account.role_arn.clone().map(|arn| BTreeMap::from([(ROLE_ARN.to_owned(), arn)]));
+            manifests.push(Manifest::new(&object)?);
         }
+        manifests.extend(rbac::manifests(self)?);
         manifests.push(Manifest::new(&self.deployment())?);
         Ok(manifests)
     }
 
-    fn metadata(&self) -> ObjectMeta {
+    /// Of the operator's objects in its namespace.
+    pub(super) fn metadata(&self) -> ObjectMeta {
         ObjectMeta {
             name: Some(OPERATOR.to_owned()),
             namespace: Some(self.namespace.clone()),
@@ -135,17 +140,9 @@ impl Install {
         }
     }
 
-    fn subject(&self) -> Subject {
-        Subject {
-            kind: "ServiceAccount".to_owned(),
-            name: OPERATOR.to_owned(),
-            namespace: Some(self.namespace.clone()),
-            api_group: None,
-        }
-    }
-
-    fn service_account(&self) -> ServiceAccount {
-        ServiceAccount { metadata: self.metadata(), ..Default::default() }
+    fn service_account(&self, name: &str) -> ServiceAccount {
+        let metadata = ObjectMeta { name: Some(name.to_owned()), ..self.metadata() };
+        ServiceAccount { metadata, ..Default::default() }
     }
 
     fn deployment(&self) -> Deployment {
@@ -208,35 +205,6 @@ fn labels() -> BTreeMap<String, String> {
     own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
 }
 
-fn role_ref(kind: &str) -> RoleRef {
-    RoleRef { api_group: "rbac.authorization.k8s.io".to_owned(), kind: kind.to_owned(), name: OPERATOR.to_owned() }
-}
-
-/// What the operator does and nothing else: no Secrets, no exec, no token of anybody.
-fn rules() -> Vec<PolicyRule> {
-    let keep = ["get", "list", "watch", "create", "patch", "delete"];
-    vec![
-        rule("etcd.database.coreos.com", &["etcdbackups"], &["get", "list", "watch"]),
-        rule("etcd.database.coreos.com", &["etcdbackups/status"], &["patch"]),
-        rule("batch", &["jobs"], &keep),
-        rule("apps", &["deployments"], &keep),
-        rule("", &["services"], &keep),
-        rule("", &["pods"], &["get", "list", "watch"]),
-        rule("", &["events"], &["list"]),
-        rule("events.k8s.io", &["events"], &["create", "patch"]),
-    ]
-}
-
-fn rule(group: &str, resources: &[&str], verbs: &[&str]) -> PolicyRule {
-    let owned = |list: &[&str]| list.iter().map(|&word| word.to_owned()).collect();
-    PolicyRule {
-        api_groups: Some(vec![group.to_owned()]),
-        resources: Some(owned(resources)),
-        verbs: owned(verbs),
-        ..Default::default()
-    }
-}
-
 fn resources() -> ResourceRequirements {
     let quantities = |list: &[(&str, &str)]| {
         Some(list.iter().map(|(key, value)| ((*key).to_owned(), Quantity((*value).to_owned()))).collect())
@@ -263,6 +231,7 @@ mod tests {
             operator_flags: ["--backup-aws-secret=s", "--backup-aws-config=c", "--backup-s3-bucket=bucket"]
                 .map(str::to_owned)
                 .to_vec(),
+            agent_account: None,
         }
     }
 
@@ -282,8 +251,14 @@ mod tests {
                 "deployment.apps/etcdbackup-operator",
             ]
         );
-        assert_eq!(shown(true)[2], "clusterrole.rbac.authorization.k8s.io/etcdbackup-operator");
-        assert_eq!(shown(true)[3], "clusterrolebinding.rbac.authorization.k8s.io/etcdbackup-operator");
+        assert_eq!(
+            shown(true)[2..5],
+            [
+                "clusterrole.rbac.authorization.k8s.io/etcdbackup-operator",
+                "clusterrolebinding.rbac.authorization.k8s.io/etcdbackup-operator",
+                "clusterrole.rbac.authorization.k8s.io/etcdbackup-token-review",
+            ]
+        );
     }
 
     #[test]
@@ -295,13 +270,13 @@ mod tests {
     }
 
     #[test]
-    fn no_secrets_and_no_exec() {
-        for rule in rules() {
-            let words = [rule.resources.unwrap_or_default(), rule.verbs].concat();
-            for forbidden in ["secrets", "pods/exec", "*", "impersonate", "escalate", "bind"] {
-                assert!(!words.contains(&forbidden.to_owned()), "{words:?}");
-            }
-        }
+    fn the_jobs_get_the_role_and_the_operator_does_not() {
+        let account = AgentAccount { name: "agent".to_owned(), role_arn: Some("arn:aws:iam::1:role/b".to_owned()) };
+        let install = Install { agent_account: Some(account), ..install(false) };
+        let all: Vec<_> = install.manifests().unwrap().iter().map(|manifest| manifest.value().unwrap()).collect();
+        assert_eq!(all[1]["metadata"]["annotations"], serde_json::Value::Null);
+        assert_eq!((&all[2]["kind"], &all[2]["metadata"]["name"]), (&"ServiceAccount".into(), &"agent".into()));
+        assert_eq!(all[2]["metadata"]["annotations"]["eks.amazonaws.com/role-arn"], "arn:aws:iam::1:role/b");
     }
 
     #[test]

@@ -86,7 +86,7 @@ fn is_established(crd: &CustomResourceDefinition) -> bool {
 }
 
 /// Whether the pods of the present generation are there and ready, and no older ones are.
-fn is_available(deployment: &Deployment) -> bool {
+pub fn is_available(deployment: &Deployment) -> bool {
     let Some(status) = &deployment.status else { return false };
     let wanted = deployment.spec.as_ref().and_then(|spec| spec.replicas).unwrap_or(1);
     let count = |number: Option<i32>| number.unwrap_or_default();

@@ -1,0 +1,104 @@
+//! `check`: looks before a backup has to work; one line a check, with what to do.
+
+mod backup;
+mod installation;
+mod permissions;
+mod report;
+
+use std::time::Duration;
+
+use clap::{Args as ClapArgs, ValueEnum};
+
+use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
+use crate::error::Result;
+use crate::kubernetes::Session;
+use report::Report;
+
+const TIMEOUT: Duration = Duration::from_secs(15);
+
+/// Check cluster, operator, permissions, credentials, bucket and sidecar
+#[derive(Debug, Clone, ClapArgs)]
+#[command(long_about = LONG, after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Name of the etcd cluster [default: all that have an EtcdBackup in the namespace]
+    #[arg(value_name = "CLUSTER")]
+    cluster: Option<String>,
+    /// Commands whose permissions are checked
+    #[arg(long = "for", value_name = "COMMAND", value_enum, value_delimiter = ',',
+          default_values = ["create", "get", "list", "credentials"])]
+    commands: Vec<Checked>,
+    #[command(flatten)]
+    s3: S3ReadFlags,
+    /// Output format
+    #[arg(short, long, value_name = "FORMAT", value_enum)]
+    output: Option<Format>,
+}
+
+const LONG: &str = "\
+Check cluster, operator, permissions, credentials, bucket and sidecar
+
+One line a check: ok, skipped (and why), warning, or failed with what to do.
+Nothing is created or changed. The exit code is 0, or the greatest of the exit
+codes of the failed checks: 3 something is missing, 5 credentials or permission,
+7 the newest EtcdBackup of a cluster failed.
+
+The bucket is listed from here, as `get --from s3` would. The pods list it with
+the credentials of the EtcdBackup: that is what the check of the sidecar shows.
+etcd is not connected to: it listens inside the cluster.";
+
+const EXAMPLES: &str = "\
+Examples:
+  # everything in a namespace
+  kubectl etcdbackup check -n etcd
+
+  # one cluster
+  kubectl etcdbackup check etcd-a -n etcd
+
+  # before the first backup, with the bucket that is meant
+  kubectl etcdbackup check etcd-a --bucket etcd-backups
+
+  # may somebody else download?
+  kubectl etcdbackup check etcd-a --for get --as jane
+
+  # in a pipeline
+  kubectl etcdbackup check -n etcd -o json
+
+RBAC: none of its own: what may not be read is a failed or skipped check;
+selfsubjectaccessreviews are open to everybody who is logged in";
+
+/// The commands whose permissions can be asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(super) enum Checked {
+    Create,
+    Get,
+    List,
+    Credentials,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    Json,
+    Yaml,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// Of the kind of the failed check with the greatest exit code.
+pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    if let Some(cluster) = &args.cluster {
+        crate::api::names::check_cluster_name(cluster)?;
+    }
+    let session = Session::connect(kube).await?;
+    let mut report = Report::new(ui, args.output.is_none());
+    if installation::check(&session, &mut report).await? {
+        permissions::check(&session, &args.commands, &mut report).await?;
+        backup::check(&args, &session, kube, ui, &mut report).await?;
+    }
+    match args.output {
+        Some(Format::Json) => ui.data(output::to_json(&report.value())?)?,
+        Some(Format::Yaml) => ui.data(output::to_yaml(&report.value())?)?,
+        None => {}
+    }
+    report.verdict()
+}

@@ -1,0 +1,132 @@
+//! `install` in both scopes, what a cluster-wide operator may and does, and `uninstall`.
+
+use crate::cluster::{Namespace, eventually, image};
+
+/// What a failing test must not leave behind, because it is there once in a cluster.
+struct ClusterScoped<'a>(&'a Namespace);
+
+impl Drop for ClusterScoped<'_> {
+    fn drop(&mut self) {
+        let binding = format!("etcdbackup-token-review:{}", self.0.name);
+        self.0.try_kubectl(&["delete", "clusterrolebinding", "etcdbackup-operator", &binding]);
+        self.0.try_kubectl(&["delete", "clusterrole", "etcdbackup-operator", "etcdbackup-token-review"]);
+    }
+}
+
+/// A cluster-wide operator that works on this test's EtcdBackups only: others use the cluster at the same time.
+///
+/// It is installed with an image that does not exist, so that it never runs without the selector.
+fn install_cluster_wide(namespace: &Namespace) {
+    let installed = namespace.run("install --cluster-wide --image registry.local/absent:1 --wait=false");
+    assert_eq!(installed.code, Some(0), "{installed}");
+    let shown = installed.to_string();
+    for line in [
+        "clusterrole.rbac.authorization.k8s.io/etcdbackup-token-review created",
+        "rolebinding.rbac.authorization.k8s.io/etcdbackup-operator deleted",
+        "role.rbac.authorization.k8s.io/etcdbackup-operator deleted",
+    ] {
+        assert!(shown.lines().any(|found| found == line), "{line}: {shown}");
+    }
+    let (image, selector) = (image(), format!("--selector=test={}", namespace.name));
+    let container = "/spec/template/spec/containers/0";
+    let patch = serde_json::json!([
+        {"op": "add", "path": format!("{container}/args/-"), "value": selector},
+        {"op": "replace", "path": format!("{container}/image"), "value": image},
+        {"op": "replace", "path": format!("{container}/env/0/value"), "value": image},
+    ]);
+    namespace.kubectl(&["patch", "deployment", "etcdbackup-operator", "--type=json", "-p", &patch.to_string()]);
+    namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=90s"]);
+}
+
+/// What the operator's ServiceAccount may and may not bind.
+fn binds_one_role_only(namespace: &Namespace) {
+    let operator = format!("--as=system:serviceaccount:{}:etcdbackup-operator", namespace.name);
+    let bind = |role: &str| {
+        let (role, subject) = (format!("--clusterrole={role}"), format!("--serviceaccount={}:default", namespace.name));
+        let name = format!("etcdbackup-test-{}", namespace.name);
+        namespace.try_kubectl(&["create", "clusterrolebinding", &name, &role, &subject, &operator, "--dry-run=server"])
+    };
+    let (_, refused, allowed) = bind("etcdbackup-token-review");
+    assert!(allowed, "{refused}");
+    for role in ["cluster-admin", "view"] {
+        let (_, refused, allowed) = bind(role);
+        assert!(!allowed && refused.contains("forbidden"), "{role}: {refused}");
+    }
+}
+
+fn may_review(namespace: &Namespace, account: &str) -> bool {
+    let account = format!("--as=system:serviceaccount:{}:{account}", namespace.name);
+    let review = ["auth", "can-i", "create", "tokenreviews.authentication.k8s.io", &account];
+    namespace.try_kubectl(&review).0.trim() == "yes"
+}
+
+#[test]
+fn a_change_of_scope_leaves_nothing_behind_and_uninstall_takes_the_rest() {
+    let namespace = Namespace::with_operator("install");
+    namespace.etcd("etcd-a");
+    let _scoped = ClusterScoped(&namespace);
+    install_cluster_wide(&namespace);
+    binds_one_role_only(&namespace);
+    let second = Namespace::new("install-second");
+    let refused = second.run("install --cluster-wide --wait=false");
+    assert_eq!(refused.code, Some(1), "{refused}");
+    assert!(refused.stderr.contains(&format!("is installed in namespace {:?}", namespace.name)), "{refused}");
+
+    let store = namespace.s3.flags(&namespace.name);
+    let created = namespace.run(&format!("create etcd-a --name one {store}"));
+    assert_eq!(created.code, Some(0), "{created}");
+    let backups = "etcdbackups.etcd.database.coreos.com";
+    namespace.kubectl(&["label", backups, "one", &format!("test={}", namespace.name)]);
+    eventually("the sidecar may review tokens", || may_review(&namespace, "etcd-a-backup-sidecar"));
+    assert!(!may_review(&namespace, "default"));
+    let binding = format!("etcdbackup-token-review:{}", namespace.name);
+    namespace.kubectl(&["delete", backups, "one"]);
+    eventually("the binding goes with the last sidecar", || {
+        !namespace.try_kubectl(&["get", "clusterrolebinding", &binding]).2
+    });
+
+    uninstalls(&namespace);
+}
+
+fn uninstalls(namespace: &Namespace) {
+    let dry = namespace.run("uninstall --delete-crd --dry-run=client").to_string();
+    assert!(dry.contains("deployment.apps/etcdbackup-operator deleted (dry run)"), "{dry}");
+    assert!(dry.contains("etcdbackups.etcd.database.coreos.com deleted (dry run)"), "{dry}");
+    assert!(dry.contains("of the whole cluster go with the CRD"), "{dry}");
+    assert!(namespace.try_kubectl(&["get", "deployment", "etcdbackup-operator"]).2);
+    let checked = namespace.run("uninstall --dry-run=server");
+    assert_eq!(checked.code, Some(0), "{checked}");
+
+    let gone = namespace.run("uninstall --yes");
+    assert_eq!(gone.code, Some(0), "{gone}");
+    assert!(gone.stderr.contains("snapshots that are stored"), "{gone}");
+    let left = namespace.kubectl(&["get", "deployments,serviceaccounts,roles,rolebindings", "-o", "name"]);
+    assert!(!left.contains("etcdbackup-operator"), "{left}");
+    let left = namespace.kubectl(&["get", "clusterroles,clusterrolebindings,crds", "-o", "name"]);
+    assert!(!left.contains("/etcdbackup-operator") && !left.contains("/etcdbackup-token-review"), "{left}");
+    assert!(left.contains("/etcdbackups.etcd.database.coreos.com"), "{left}");
+    let again = namespace.run("uninstall --yes");
+    assert_eq!((again.code, again.stdout.len()), (Some(0), 0), "{again}");
+    assert!(again.stderr.starts_with("Nothing of kubectl-etcdbackup is installed"), "{again}");
+}
+
+#[test]
+fn the_kustomize_bases_are_taken_by_the_api_server() {
+    let namespace = Namespace::new("kustomize");
+    for base in ["namespaced", "cluster-wide"] {
+        let directory = namespace.sandbox.path().join(base);
+        std::fs::create_dir(&directory).unwrap();
+        let overlay = format!("namespace: {}\nresources: [base]\n", namespace.name);
+        namespace.sandbox.write(&format!("{base}/kustomization.yaml"), &overlay);
+        std::fs::create_dir(directory.join("base")).unwrap();
+        for file in ["kustomization.yaml", "etcdbackup.yaml"] {
+            let source = format!("{}/deploy/{base}/{file}", env!("CARGO_MANIFEST_DIR"));
+            std::fs::copy(source, directory.join("base").join(file)).unwrap();
+        }
+        let directory = directory.display().to_string();
+        let apply = ["apply", "--server-side", "--dry-run=server", "--force-conflicts", "-k", &directory, "-o", "yaml"];
+        let applied = namespace.kubectl(&apply);
+        assert!(!applied.contains("namespace: etcdbackup\n"), "{applied}");
+        assert!(applied.contains(&format!("namespace: {}\n", namespace.name)), "{applied}");
+    }
+}
