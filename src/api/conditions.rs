@@ -4,11 +4,15 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
 use super::EtcdBackup;
 
-/// Whether the backup that this generation of the spec asks for is stored: `Unknown` until that is final.
+/// Whether the backup that this generation of the spec asks for is stored: `Unknown` until that is final. Of a
+/// schedule it tells of the last run that ended.
 pub const SUCCEEDED: &str = "Succeeded";
 
 /// Whether the sidecar serves the snapshots of this object's store.
 pub const SIDECAR_READY: &str = "SidecarReady";
+
+/// Whether runs are started by the schedule or interval; absent where there is neither.
+pub const SCHEDULED: &str = "Scheduled";
 
 /// What became of the backup that the present generation of the spec asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

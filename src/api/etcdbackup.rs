@@ -135,13 +135,13 @@ pub struct BackupPolicy {
     /// Time for one backup with all its retries.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_in_second: Option<i64>,
-    /// Interval of periodic backups; 0 or absent means one backup.
+    /// From the start of one periodic backup to that of the next; below 60 counts as 60, 0 or absent means one backup.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub backup_interval_in_second: Option<i64>,
-    /// Cron schedule.
+    /// Cron schedule, of five fields or a name such as `@daily`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub schedule: String,
-    /// IANA time zone of the schedules.
+    /// IANA time zone of the schedules; empty means UTC.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub time_zone: String,
     /// Snapshots to keep; 0 or absent means all.
@@ -241,7 +241,7 @@ pub struct EtcdBackupStatus {
     /// The history that the last snapshot went to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub history: String,
-    /// `Succeeded`, `SidecarReady`.
+    /// `Succeeded`, `Scheduled`, `SidecarReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status speaks of.

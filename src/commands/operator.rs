@@ -32,7 +32,16 @@ pub struct Args {
     /// Most Jobs that the operator has running at a time
     #[arg(long, value_name = "N", default_value = "10")]
     pub max_concurrent_runs: NonZeroU16,
-    /// Port of /healthz and /readyz
+    /// Namespace whose EtcdBackups may back up the control plane's own etcd (spec.kubeadm); none by default
+    #[arg(long, value_name = "NAMESPACE")]
+    pub kubeadm_namespace: Option<String>,
+    /// Directory of a control-plane node with ca.crt, healthcheck-client.crt and healthcheck-client.key
+    #[arg(long, value_name = "DIR", default_value = "/etc/kubernetes/pki/etcd")]
+    pub kubeadm_pki_dir: String,
+    /// Make the CRD if there is none; needs the permission to get and create CustomResourceDefinitions
+    #[arg(long)]
+    pub create_crd: bool,
+    /// Port of /healthz, /readyz and /metrics
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub health_port: u16,
 }

@@ -5,8 +5,9 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use kube::runtime::events::{Event, EventType, Recorder, Reporter};
 use kube::{Client, Resource, ResourceExt};
 
+use super::job::Attempt;
 use super::outcome::Start;
-use super::status::Progress;
+use super::status::{Progress, what_was_stored};
 use super::{Context, requests};
 use crate::api::{EtcdBackup, EtcdBackupStatus};
 
@@ -18,13 +19,17 @@ pub fn recorder(client: Client) -> Recorder {
     Recorder::new(client, Reporter { controller: requests::OPERATOR.to_owned(), instance: None })
 }
 
-/// A Job was created.
-pub async fn started(context: &Context, backup: &EtcdBackup, job: &Job, number: u32) {
+/// A Job was created, by us or by Kubernetes.
+pub async fn started(context: &Context, backup: &EtcdBackup, job: &Job) {
     let (namespace, name, job_name) = (backup.namespace().unwrap_or_default(), backup.name_any(), job.name_any());
-    tracing::info!(%namespace, %name, job = %job_name, attempt = number, "started a backup");
+    let attempt = Attempt::of(job).map(|attempt| attempt.number);
+    tracing::info!(%namespace, %name, job = %job_name, attempt, "a backup starts");
     let mut related = job.object_ref(&());
     related.resource_version = None;
-    let note = format!("attempt {number} runs as Job {job_name}");
+    let note = match attempt {
+        Some(number) => format!("attempt {number} runs as Job {job_name}"),
+        None => format!("a periodic backup runs as Job {job_name}"),
+    };
     publish(context, backup, EventType::Normal, "Started", note, Some(related)).await;
 }
 
@@ -33,9 +38,9 @@ pub async fn progress(context: &Context, backup: &EtcdBackup, progress: &Progres
     let (namespace, name) = (backup.namespace().unwrap_or_default(), backup.name_any());
     let reason = status.reason.clone();
     match progress {
-        Progress::Stored { .. } => {
+        Progress::Stored { report, .. } => {
             tracing::info!(%namespace, %name, path = %status.s3_path, revision = status.etcd_revision, "stored a backup");
-            publish(context, backup, EventType::Normal, "Succeeded", format!("stored {}", status.s3_path), None).await;
+            publish(context, backup, EventType::Normal, "Succeeded", what_was_stored(report), None).await;
         }
         Progress::GaveUp { .. } | Progress::Rejected(_) => {
             tracing::warn!(%namespace, %name, %reason, "gave up");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::plan::{Credentials, Plan};
+use super::plan::{Credentials, Plan, Source, Trigger};
 use crate::api::run::REPORT_PATH;
 
 /// Where the pods find the files of Secrets and ConfigMaps.
@@ -14,20 +14,47 @@ pub mod directory {
     pub const CA: &str = "/etc/etcdbackup/s3-ca";
 }
 
-/// `agent backup`, with `timeout` for the whole of it.
-pub fn backup(plan: &Plan, endpoints: &[String], timeout: Duration) -> Vec<String> {
+/// What one run gets besides its plan.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// etcd's client URLs.
+    pub endpoints: &'a [String],
+    /// Time for the whole of it.
+    pub timeout: Duration,
+    /// Age from which an upload that nobody completed is aborted.
+    pub stale_after: Duration,
+}
+
+/// `agent backup`.
+pub fn backup(plan: &Plan, run: &Run<'_>) -> Vec<String> {
     let mut argv = vec!["agent".to_owned(), "backup".to_owned()];
     argv.extend(store(plan));
-    argv.extend(endpoints.iter().map(|url| flag("endpoints", url)));
-    if plan.tls_secret.is_some() {
+    argv.extend(run.endpoints.iter().map(|url| flag("endpoints", url)));
+    if plan.tls_secret.is_some() || matches!(plan.source, Source::Kubeadm { .. }) {
         argv.push(flag("tls-dir", directory::TLS));
     }
     if plan.auth_secret.is_some() {
         argv.push(flag("auth-dir", directory::AUTH));
     }
     argv.push(flag("default-layout", &plan.store.default_layout.to_string().to_lowercase()));
-    argv.push(flag("timeout", &format!("{}s", timeout.as_secs())));
+    argv.extend(store_options(plan));
+    argv.push(flag("stale-after", &format!("{}s", run.stale_after.as_secs())));
+    argv.push(flag("timeout", &format!("{}s", run.timeout.as_secs())));
     argv.push(flag("report", REPORT_PATH));
+    argv
+}
+
+/// What a run does in the store besides storing a snapshot.
+fn store_options(plan: &Plan) -> Vec<String> {
+    let mut argv = Vec::new();
+    if plan.store.path.is_some() && plan.trigger != Trigger::Once {
+        argv.push("--periodic".to_owned());
+    }
+    if plan.keep > 0 {
+        argv.push(flag("keep", &plan.keep.to_string()));
+    }
+    let encryption = [("server-side-encryption", &plan.store.encryption), ("kms-key-id", &plan.store.kms_key)];
+    argv.extend(encryption.iter().filter_map(|(name, value)| value.as_deref().map(|value| flag(name, value))));
     argv
 }
 
@@ -43,8 +70,9 @@ pub fn serve(plan: &Plan) -> Vec<String> {
 
 fn store(plan: &Plan) -> Vec<String> {
     let store = &plan.store;
-    let mut argv =
-        vec![flag("cluster-name", &plan.cluster), flag("namespace", &plan.namespace), flag("bucket", &store.bucket)];
+    let mut argv = vec![flag("cluster-name", &plan.cluster), flag("namespace", &plan.namespace)];
+    // the path holds its bucket
+    argv.push(store.path.as_deref().map_or_else(|| flag("bucket", &store.bucket), |path| flag("path", path)));
     let layout = store.layout.map(|layout| layout.to_string().to_lowercase());
     let ca = store.ca_secret.as_ref().map(|_| format!("{}/ca.crt", directory::CA));
     let optional = [
@@ -91,11 +119,15 @@ mod tests {
     fn the_agent_reads_what_was_meant() {
         let plan = samples::full_plan();
         let endpoints = ["https://a:2379".to_owned(), "https://b:2379".to_owned()];
-        let cli = parse(&backup(&plan, &endpoints, Duration::from_secs(300)));
+        let run = Run { endpoints: &endpoints, ..samples::run(300) };
+        let cli = parse(&backup(&plan, &run));
         assert_eq!(cli.kube.namespace.as_deref(), Some("default"));
         let Command::Agent(Agent::Backup(args)) = cli.command else { panic!("not a backup") };
         assert_eq!(args.endpoints, endpoints);
-        assert_eq!(args.timeout, Duration::from_secs(300));
+        assert_eq!((args.timeout, args.stale_after), (Duration::from_secs(300), Duration::from_secs(86400)));
+        assert_eq!((args.keep, args.periodic), (7, false));
+        assert_eq!(args.server_side_encryption.as_deref(), Some("aws:kms"));
+        assert_eq!(args.kms_key_id.as_deref(), Some("key"));
         assert_eq!(args.default_layout, Layout::Cluster);
         assert_eq!(args.report.unwrap().to_str(), Some(REPORT_PATH));
         assert_eq!(args.tls_dir.unwrap().to_str(), Some(directory::TLS));
@@ -116,11 +148,28 @@ mod tests {
     fn the_operator_wide_pair_is_two_directories() {
         let spec = serde_json::json!({"clusterName": "etcd-a", "storageType": "S3", "s3": {}});
         let plan = super::super::plan::plan(&samples::backup(spec), &samples::settings(true)).unwrap();
-        let cli = parse(&backup(&plan, &["http://a:2379".to_owned()], Duration::from_secs(1)));
+        let cli = parse(&backup(&plan, &samples::run(1)));
         let Command::Agent(Agent::Backup(args)) = cli.command else { panic!("not a backup") };
         assert_eq!(args.store.aws_config_dir.unwrap().to_str(), Some(directory::AWS_CONFIG));
         assert_eq!(args.store.s3.layout, None);
         assert_eq!((args.tls_dir, args.auth_dir), (None, None));
+    }
+
+    #[test]
+    fn a_path_is_exact_for_one_run_and_a_stem_for_periodic_ones() {
+        let of = |policy: serde_json::Value| {
+            let spec = serde_json::json!({"etcdEndpoints": ["http://a:2379"], "storageType": "S3",
+                "s3": {"path": "own/etcd.backup"}, "backupPolicy": policy});
+            let plan = super::super::plan::plan(&samples::backup(spec), &samples::settings(true)).unwrap();
+            let Command::Agent(Agent::Backup(args)) = parse(&backup(&plan, &samples::run(1))).command else {
+                panic!("not a backup")
+            };
+            assert_eq!((args.store.s3.path.as_deref(), args.store.s3.bucket), (Some("own/etcd.backup"), None));
+            args.periodic
+        };
+        assert!(!of(serde_json::json!({})));
+        assert!(of(serde_json::json!({"backupIntervalInSecond": 3600})));
+        assert!(of(serde_json::json!({"schedule": "@daily"})));
     }
 
     #[test]

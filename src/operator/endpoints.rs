@@ -15,24 +15,44 @@ use crate::kubernetes::Session;
 /// etcd's port for clients.
 const CLIENT_PORT: u16 = 2379;
 
-/// Finds the client URLs for `plan`; there is always at least one.
+/// Where the control plane's own etcd listens on its node (kubernetes/kubernetes, cmd/kubeadm/app/phases/etcd, v1.34).
+const KUBEADM: &str = "https://127.0.0.1:2379";
+
+/// The client URLs of a cluster; there is always at least one.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub urls: Vec<String>,
+    /// Whether they are addresses of pods, which do not last.
+    pub fleeting: bool,
+}
+
+/// Finds the client URLs for `plan`. The Service's comes first: it is right in a CronJob for years, whatever
+/// becomes of the pods.
 ///
 /// # Errors
 /// Those of the API server. That nothing was found is the inner error, `EtcdNotFound`.
-pub async fn find(session: &Session, plan: &Plan) -> Result<Result<Vec<String>, Trouble>> {
-    if let Source::Endpoints(urls) = &plan.source {
-        return Ok(Ok(urls.iter().map(|url| with_scheme(plan, url)).collect()));
+pub async fn find(session: &Session, plan: &Plan) -> Result<Result<Found, Trouble>> {
+    let lasting = |urls| Ok(Ok(Found { urls, fleeting: false }));
+    match &plan.source {
+        Source::Endpoints(urls) => return lasting(urls.iter().map(|url| with_scheme(plan, url)).collect()),
+        Source::Kubeadm { .. } => return lasting(vec![KUBEADM.to_owned()]),
+        Source::Name => {}
     }
     let services = Api::<Service>::namespaced(session.client.clone(), &plan.namespace);
     match session.request(TIMEOUT, services.get_metadata(&names::client_service(&plan.cluster))).await {
-        Ok(_) => return Ok(Ok(vec![of_service(plan)])),
+        Ok(_) => return lasting(vec![of_service(plan)]),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
     let pods = Api::<Pod>::namespaced(session.client.clone(), &plan.namespace);
     let members = ListParams::default().labels(&format!("{CLUSTER_LABEL}={}", plan.cluster));
     let urls = of_pods(plan, &session.request(TIMEOUT, pods.list(&members)).await?.items);
-    Ok(if urls.is_empty() { Err(not_found(plan)) } else { Ok(urls) })
+    Ok(if urls.is_empty() { Err(not_found(plan)) } else { Ok(Found { urls, fleeting: true }) })
+}
+
+/// Where a cluster of which nothing is found yet will listen.
+pub fn expected(plan: &Plan) -> Found {
+    Found { urls: vec![of_service(plan)], fleeting: true }
 }
 
 fn scheme(plan: &Plan) -> &'static str {

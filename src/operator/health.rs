@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz` of the operator, for the kubelet.
+//! `/healthz` and `/readyz` of the operator, for the kubelet, and `/metrics`.
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
@@ -6,11 +6,15 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::Router;
 use axum::http::StatusCode;
+use axum::http::header::CONTENT_TYPE;
 use axum::routing::get;
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use super::metrics::Metrics;
 use crate::error::{Error, Result};
+
+const TEXT: &str = "text/plain; version=0.0.4; charset=utf-8";
 
 /// Whether the operator has been able to list EtcdBackups, and so works on them.
 ///
@@ -34,11 +38,12 @@ impl Readiness {
 ///
 /// # Errors
 /// [`ErrorKind::General`](crate::error::ErrorKind::General) when the port cannot be had.
-pub async fn serve(port: u16, ready: Readiness, stop: CancellationToken) -> Result<()> {
+pub async fn serve(port: u16, ready: Readiness, metrics: Metrics, stop: CancellationToken) -> Result<()> {
     let listener = listen(port).await?;
     let router = Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
-        .route("/readyz", get(move || async move { (ready.status(), "") }));
+        .route("/readyz", get(move || async move { (ready.status(), "") }))
+        .route("/metrics", get(move || async move { ([(CONTENT_TYPE, TEXT)], metrics.text()) }));
     tokio::spawn(async move {
         if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(stop.cancelled_owned()).await {
             tracing::error!(%error, "the health server stopped");

@@ -1,22 +1,34 @@
 //! `operator`: turns EtcdBackup objects into Jobs, keeps their status and the sidecars.
 //!
-//! It decides purely and acts thinly: [`plan`], [`job`], [`sidecar`], [`outcome`], [`oneshot`] and [`status`] are
-//! functions of what was read; [`reconcile`] and [`serving`] read, ask them and act. All state is in the cluster:
-//! names of Jobs follow from the object and the attempt, so a restart and even a second operator double nothing.
+//! It decides purely and acts thinly: [`plan`], [`job`], [`schedule`], [`cron`], [`sidecar`], [`outcome`],
+//! [`oneshot`] and [`status`] are functions of what was read; [`reconcile`] with [`once`] and [`periodic`], and
+//! [`serving`], read, ask them and act. All state is in the cluster: names of Jobs follow from the object and the
+//! attempt or the minute, so a restart and even a second operator double nothing.
+//!
+//! What starts a run is a change that is watched, or the time at which the next is due: an idle operator asks nothing.
 
 mod announce;
 mod argv;
+mod cached;
+mod cron;
+mod cronjob;
 mod endpoints;
 mod health;
 mod job;
+mod metrics;
+mod once;
 mod oneshot;
 mod outcome;
+mod periodic;
 mod plan;
 mod pod;
+mod queue;
 mod reconcile;
 mod requests;
+mod runs;
 #[cfg(test)]
 mod samples;
+mod schedule;
 mod serving;
 mod settings;
 mod sidecar;
@@ -31,10 +43,9 @@ use std::time::Duration;
 use futures::StreamExt;
 use k8s_openapi::NamespaceResourceScope;
 use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::Job;
+use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::api::{Api, ListParams};
-use kube::core::DeserializeGuard;
-use kube::runtime::controller::{Controller, Error as ControllerError};
+use kube::runtime::controller::{Config, Controller, Error as ControllerError};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
 use kube::runtime::watcher;
@@ -42,9 +53,11 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use self::cached::Cached;
 use self::health::Readiness;
+use self::metrics::Metrics;
+use self::queue::Queue;
 use self::settings::Settings;
-use crate::api::EtcdBackup;
 use crate::commands::operator::Args;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{FIELD_MANAGER, Session};
@@ -60,17 +73,29 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 /// How often a cluster without the CRD is asked for it again.
 const ASK_AGAIN: Duration = Duration::from_secs(10);
 
+/// How long the API server may take to serve a new CRD.
+const UNTIL_SERVED: Duration = Duration::from_secs(1);
+
+/// How many objects are worked on at a time: all of them want to be looked at after a start.
+const AT_ONCE: u16 = 16;
+
+/// How many EtcdBackups are read at a time.
+const PAGE: u32 = 50;
+
 /// What every reconcile needs.
 struct Context {
     session: Session,
     settings: Settings,
     recorder: Recorder,
     /// The cache of the EtcdBackups in scope.
-    backups: Store<DeserializeGuard<EtcdBackup>>,
+    backups: Store<Cached>,
     /// The Jobs in scope.
     jobs: Api<Job>,
     /// Held while Jobs are counted and created.
     turn: tokio::sync::Mutex<()>,
+    /// Who waits for a place among the running Jobs.
+    queue: Queue,
+    metrics: Metrics,
 }
 
 /// Runs the operator in the session's namespace, or in all with `--cluster-wide`, until SIGTERM or SIGINT.
@@ -81,33 +106,41 @@ struct Context {
 pub async fn run(args: Args, session: Session) -> Result<()> {
     let stop = stop_on_signal();
     let ready = Readiness::default();
-    health::serve(args.health_port, ready.clone(), stop.clone()).await?;
+    let metrics = Metrics::default();
+    health::serve(args.health_port, ready.clone(), metrics.clone(), stop.clone()).await?;
     let namespace = if args.cluster_wide { "" } else { session.namespace.as_str() };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, image = %args.image, "the operator starts");
-    let backups: Api<DeserializeGuard<EtcdBackup>> = scoped(&session, args.cluster_wide);
+    let backups: Api<Cached> = scoped(&session, args.cluster_wide);
     tokio::select! {
-        () = until_served(&session, &backups) => {}
+        () = until_served(&session, &backups, args.create_crd) => {}
         () = stop.cancelled() => return Ok(()),
     }
     ready.set();
-    work(&args, session, backups, stop).await;
+    work(&args, session, backups, metrics, stop).await;
     tracing::info!("the operator stopped");
     Ok(())
 }
 
-async fn work(args: &Args, session: Session, backups: Api<DeserializeGuard<EtcdBackup>>, stop: CancellationToken) {
+async fn work(args: &Args, session: Session, backups: Api<Cached>, metrics: Metrics, stop: CancellationToken) {
+    let queue = Queue::default();
+    let waiting = queue.clone();
     let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}"));
     let chosen = watcher::Config { label_selector: args.selector.clone(), ..watcher::Config::default() };
-    let controller = Controller::new(backups, chosen)
-        .owns(scoped::<Job>(&session, args.cluster_wide), ours.clone())
+    let controller = Controller::new(backups, chosen.page_size(PAGE))
+        .with_config(Config::default().concurrency(AT_ONCE))
+        .watches(scoped::<Job>(&session, args.cluster_wide), ours.clone(), move |job| waiting.woken_by(&job))
+        .owns(scoped::<CronJob>(&session, args.cluster_wide), ours.clone())
         .owns(scoped::<Deployment>(&session, args.cluster_wide), ours)
         .graceful_shutdown_on(stop.cancelled_owned());
+    metrics.of(controller.store());
     let context = Arc::new(Context {
         settings: Settings::new(args),
         recorder: announce::recorder(session.client.clone()),
         backups: controller.store(),
         jobs: scoped(&session, args.cluster_wide),
         turn: tokio::sync::Mutex::default(),
+        queue,
+        metrics,
         session,
     });
     let sweeping = token_review::sweep(Arc::clone(&context));
@@ -135,9 +168,17 @@ where
     if cluster_wide { Api::all(client) } else { Api::namespaced(client, &session.namespace) }
 }
 
-/// Waits until EtcdBackups can be listed; says what is missing as long as they cannot.
-async fn until_served<K: Clone + DeserializeOwned + Debug>(session: &Session, api: &Api<K>) {
+/// Waits until EtcdBackups can be listed; says what is missing as long as they cannot, or makes the CRD.
+async fn until_served<K: Clone + DeserializeOwned + Debug>(session: &Session, api: &Api<K>, create_crd: bool) {
     while let Err(error) = session.request(TIMEOUT, api.list(&ListParams::default().limit(1))).await {
+        if create_crd && error.kind() == ErrorKind::NotFound {
+            match requests::create_crd(session).await {
+                Ok(()) => tracing::info!("made the CRD"),
+                Err(error) => tracing::warn!(error = error.message(), "cannot make the CRD"),
+            }
+            tokio::time::sleep(UNTIL_SERVED).await;
+            continue;
+        }
         let hint = match error.kind() {
             ErrorKind::NotFound => "the CRD is not installed: kubectl etcdbackup install",
             ErrorKind::Denied => "the ServiceAccount may not list EtcdBackups: kubectl etcdbackup install",

@@ -14,6 +14,9 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(300);
 /// Least time that an attempt gets; with less than that left nothing is started.
 const LEAST: Duration = Duration::from_secs(10);
 
+/// How the agent's reason begins when S3 does not take the credentials: no later attempt fares better.
+const CREDENTIALS_REFUSED: &str = "CredentialsRefused:";
+
 /// The newest attempt at the present generation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Newest {
@@ -64,7 +67,7 @@ pub fn decide(newest: Option<Newest>, clock: Clock) -> Step {
         Outcome::Failed { reason, at, silent } => {
             let wait = back_off(number).saturating_sub(elapsed(at, now));
             let told = told.is_some_and(|told| told.as_second() >= at.as_second());
-            if left < wait + LEAST {
+            if left < wait + LEAST || reason.starts_with(CREDENTIALS_REFUSED) {
                 Step::GiveUp { reason, silent, at }
             } else if wait.is_zero() && told {
                 Step::Start { number: number + 1, timeout: left }
@@ -147,6 +150,12 @@ mod tests {
         assert!(matches!(failed(1, 30, 9999), Step::GiveUp { .. }));
         // the back-off alone would outlast it
         assert!(matches!(failed(6, 350, 350), Step::GiveUp { .. }));
+    }
+
+    #[test]
+    fn credentials_that_are_refused_are_not_tried_again() {
+        let outcome = Outcome::Failed { reason: "CredentialsRefused: no".to_owned(), at: at(5), silent: false };
+        assert!(matches!(decide(newest(1, outcome), clock(Some(0), None, 6)), Step::GiveUp { .. }));
     }
 
     #[test]

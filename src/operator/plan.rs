@@ -12,6 +12,9 @@ use crate::snapshot::Layout;
 /// Time for one backup with all its retries when `timeoutInSecond` is absent or 0.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The time zone of schedules that name none.
+pub const UTC: &str = "Etc/UTC";
+
 /// What the pods of an EtcdBackup need to know.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Plan {
@@ -28,9 +31,23 @@ pub struct Plan {
     pub pod: PodPolicy,
     /// Time for the backup with all its retries.
     pub timeout: Duration,
+    pub trigger: Trigger,
+    /// Snapshots to keep; 0 keeps all.
+    pub keep: u32,
     pub suspended: bool,
     /// Whether a sidecar is wanted, and whether it serves everybody.
     pub sidecar: crate::api::etcdbackup::Sidecar,
+}
+
+/// What starts the runs.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Trigger {
+    /// The object itself: one backup for each generation of its spec.
+    Once,
+    /// The operator, this long after the last start.
+    Every(Duration),
+    /// Kubernetes, by a CronJob.
+    Cron { schedule: String, time_zone: String },
 }
 
 /// How to find the etcd cluster.
@@ -40,12 +57,16 @@ pub enum Source {
     Name,
     /// By its client URLs.
     Endpoints(Vec<String>),
+    /// On the control-plane node itself, with the certificate of kubeadm's health checks in this directory of it.
+    Kubeadm { pki_directory: String },
 }
 
 /// A place in S3 and the way to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Store {
     pub bucket: String,
+    /// Dialect B: `BUCKET/KEY` instead of prefix and layout.
+    pub path: Option<String>,
     pub prefix: Option<String>,
     /// `None` until the first run has decided.
     pub layout: Option<Layout>,
@@ -57,6 +78,9 @@ pub struct Store {
     /// Secret with the key `ca.crt`.
     pub ca_secret: Option<String>,
     pub credentials: Credentials,
+    /// How S3 encrypts, and with which key.
+    pub encryption: Option<String>,
+    pub kms_key: Option<String>,
 }
 
 /// Where the AWS credentials come from.
@@ -93,20 +117,21 @@ pub fn plan(backup: &EtcdBackup, settings: &Settings) -> Result<Plan, Rejection>
     let policy = spec.backup_policy.clone().unwrap_or_default();
     refuse_unsupported(backup, &policy)?;
     let store = store(spec.s3.as_ref(), backup, settings)?;
-    let seconds = policy.timeout_in_second.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
+    let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
+    let seconds = number(policy.timeout_in_second);
     Ok(Plan {
         cluster,
         namespace: backup.namespace().unwrap_or_default(),
-        source: match spec.etcd_endpoints.as_slice() {
-            [] => Source::Name,
-            urls => Source::Endpoints(urls.to_vec()),
-        },
+        source: source(backup, settings)?,
         store,
-        tls_secret: given(&spec.client_tls_secret),
+        // the node's own certificate takes its place
+        tls_secret: given(&spec.client_tls_secret).filter(|_| spec.kubeadm.is_none()),
         auth_secret: given(&spec.client_auth_secret),
         service_account: given(&spec.service_account_name),
         pod: spec.pod.clone().unwrap_or_default(),
         timeout: if seconds == 0 { DEFAULT_TIMEOUT } else { Duration::from_secs(seconds) },
+        trigger: trigger(&policy)?,
+        keep: u32::try_from(number(policy.max_backups)).unwrap_or(u32::MAX),
         suspended: policy.suspend,
         sidecar: spec.sidecar.unwrap_or_default(),
     })
@@ -128,18 +153,9 @@ pub fn cluster(backup: &EtcdBackup) -> Result<String, Rejection> {
 }
 
 fn refuse_unsupported(backup: &EtcdBackup, policy: &BackupPolicy) -> Result<(), Rejection> {
-    let s3 = backup.spec.s3.clone().unwrap_or_default();
-    let positive = |number: Option<i64>| number.is_some_and(|number| number > 0);
     let later = [
-        (backup.spec.kubeadm.is_some(), "spec.kubeadm"),
         (backup.spec.storage_type != "S3", "a spec.storageType other than S3"),
-        (!policy.schedule.is_empty(), "spec.backupPolicy.schedule"),
-        (positive(policy.backup_interval_in_second), "spec.backupPolicy.backupIntervalInSecond"),
-        (positive(policy.max_backups), "spec.backupPolicy.maxBackups"),
         (!policy.drill_schedule.is_empty(), "spec.backupPolicy.drillSchedule"),
-        (!s3.path.is_empty(), "spec.s3.path"),
-        (!s3.server_side_encryption.is_empty(), "spec.s3.serverSideEncryption"),
-        (!s3.kms_key_id.is_empty(), "spec.s3.kmsKeyID"),
     ];
     match later.iter().find(|(set, _)| *set) {
         Some((_, field)) => Err(Rejection::unsupported(field)),
@@ -147,14 +163,56 @@ fn refuse_unsupported(backup: &EtcdBackup, policy: &BackupPolicy) -> Result<(), 
     }
 }
 
+fn source(backup: &EtcdBackup, settings: &Settings) -> Result<Source, Rejection> {
+    if backup.spec.kubeadm.is_none() {
+        return Ok(match backup.spec.etcd_endpoints.as_slice() {
+            [] => Source::Name,
+            urls => Source::Endpoints(urls.to_vec()),
+        });
+    }
+    let message = match &settings.kubeadm {
+        Some(kubeadm) if backup.metadata.namespace.as_ref() == Some(&kubeadm.namespace) => {
+            return Ok(Source::Kubeadm { pki_directory: kubeadm.pki_directory.clone() });
+        }
+        Some(kubeadm) => format!("the control plane's etcd is backed up from namespace {} only", kubeadm.namespace),
+        None => "the operator runs without --kubeadm-namespace".to_owned(),
+    };
+    Err(Rejection { reason: "KubeadmNotAllowed", message })
+}
+
+fn trigger(policy: &BackupPolicy) -> Result<Trigger, Rejection> {
+    let interval = policy.backup_interval_in_second.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or_default();
+    match (policy.schedule.as_str(), interval) {
+        ("", 0) => Ok(Trigger::Once),
+        ("", seconds) => Ok(Trigger::Every(Duration::from_secs(seconds))),
+        (schedule, 0) => Ok(Trigger::Cron {
+            schedule: schedule.to_owned(),
+            // not the controller manager's own, which nobody sees
+            time_zone: given(&policy.time_zone).unwrap_or_else(|| UTC.to_owned()),
+        }),
+        _ => Err(Rejection {
+            reason: "InvalidSchedule",
+            message: "spec.backupPolicy.schedule excludes backupIntervalInSecond".to_owned(),
+        }),
+    }
+}
+
+/// The bucket of `backup`, if one is named at all.
+pub fn bucket(backup: &EtcdBackup, settings: &Settings) -> Option<String> {
+    let s3 = backup.spec.s3.as_ref()?;
+    let of_path = s3.path.split_once('/').map(|(bucket, _)| bucket.to_owned());
+    let defaults = settings.s3.as_ref();
+    of_path.or_else(|| given(&s3.s3_bucket)).or_else(|| defaults.map(|defaults| defaults.bucket.clone()))
+}
+
 fn store(s3: Option<&S3Source>, backup: &EtcdBackup, settings: &Settings) -> Result<Store, Rejection> {
     let s3 = s3.cloned().unwrap_or_default();
     let defaults = settings.s3.as_ref();
-    let bucket =
-        given(&s3.s3_bucket).or_else(|| defaults.map(|defaults| defaults.bucket.clone())).ok_or(Rejection {
-            reason: "BucketNotSet",
-            message: "spec.s3.s3Bucket is empty and the operator has no --backup-s3-bucket".to_owned(),
-        })?;
+    let bucket = bucket(backup, settings).ok_or(Rejection {
+        reason: "BucketNotSet",
+        message: "spec.s3.s3Bucket is empty and the operator has no --backup-s3-bucket".to_owned(),
+    })?;
+    let path = given(&s3.path);
     let credentials = match (given(&s3.aws_secret), defaults) {
         (Some(secret), _) => Credentials::Secret(secret),
         (None, Some(defaults)) => {
@@ -165,13 +223,20 @@ fn store(s3: Option<&S3Source>, backup: &EtcdBackup, settings: &Settings) -> Res
     Ok(Store {
         bucket,
         prefix: given(s3.prefix.trim_matches('/')),
-        layout: s3.layout.or_else(|| backup.status.as_ref().and_then(|status| status.layout)),
+        // a path has none, whatever an older generation of the object had
+        layout: s3
+            .layout
+            .or_else(|| backup.status.as_ref().and_then(|status| status.layout))
+            .filter(|_| path.is_none()),
+        path,
         default_layout: settings.default_layout,
         region: given(&s3.region),
         endpoint: given(&s3.endpoint),
         force_path_style: s3.force_path_style,
         ca_secret: given(&s3.ca_secret),
         credentials,
+        encryption: given(&s3.server_side_encryption),
+        kms_key: given(&s3.kms_key_id),
     })
 }
 
@@ -236,10 +301,49 @@ mod tests {
             spec[field] = value;
             rejected(spec)
         };
-        assert!(with("backupPolicy", serde_json::json!({"schedule": "@daily"})).contains("spec.backupPolicy.schedule"));
-        assert!(with("kubeadm", serde_json::json!({})).contains("spec.kubeadm"));
+        let drills = with("backupPolicy", serde_json::json!({"drillSchedule": "@daily"}));
+        assert!(drills.contains("spec.backupPolicy.drillSchedule"), "{drills}");
         assert!(with("storageType", "PersistentVolume".into()).starts_with("Unsupported: "));
-        assert!(with("s3", serde_json::json!({"path": "b/k"})).contains("spec.s3.path"));
+        let both = serde_json::json!({"schedule": "@daily", "backupIntervalInSecond": 60});
+        assert!(with("backupPolicy", both).starts_with("InvalidSchedule: "));
+    }
+
+    #[test]
+    fn the_control_plane_s_etcd_is_for_one_namespace() {
+        let object = backup(serde_json::json!({"kubeadm": {}, "storageType": "S3", "s3": {"s3Bucket": "own"}}));
+        let with = |namespace: Option<&str>| {
+            let kubeadm = namespace.map(|namespace| super::super::settings::Kubeadm {
+                namespace: namespace.to_owned(),
+                pki_directory: "/etc/kubernetes/pki/etcd".to_owned(),
+            });
+            let planned = plan(&object, &Settings { kubeadm, ..settings(false) });
+            planned.map(|plan| plan.source).map_err(|rejection| rejection.reason)
+        };
+        assert_eq!(with(None), Err("KubeadmNotAllowed"));
+        assert_eq!(with(Some("other")), Err("KubeadmNotAllowed"));
+        assert!(matches!(with(Some("default")), Ok(Source::Kubeadm { .. })));
+    }
+
+    #[test]
+    fn a_path_names_its_bucket_and_has_no_layout() {
+        let spec = serde_json::json!({"clusterName": "a", "storageType": "S3", "s3": {"path": "own/a/b"}});
+        let mut object = backup(spec);
+        object.status = Some(crate::api::EtcdBackupStatus { layout: Some(Layout::Cluster), ..Default::default() });
+        let store = plan(&object, &settings(true)).unwrap().store;
+        assert_eq!((store.bucket.as_str(), store.path.as_deref(), store.layout), ("own", Some("own/a/b"), None));
+    }
+
+    #[test]
+    fn what_starts_the_runs() {
+        let of = |policy: serde_json::Value| {
+            let spec = serde_json::json!({"clusterName": "a", "storageType": "S3", "s3": {}, "backupPolicy": policy});
+            plan(&backup(spec), &settings(true)).unwrap().trigger
+        };
+        assert_eq!(of(serde_json::json!({"backupIntervalInSecond": 0, "schedule": ""})), Trigger::Once);
+        assert_eq!(of(serde_json::json!({"backupIntervalInSecond": 90})), Trigger::Every(Duration::from_secs(90)));
+        let cron = |zone: &str| Trigger::Cron { schedule: "@daily".to_owned(), time_zone: zone.to_owned() };
+        assert_eq!(of(serde_json::json!({"schedule": "@daily"})), cron(UTC));
+        assert_eq!(of(serde_json::json!({"schedule": "@daily", "timeZone": "Europe/Berlin"})), cron("Europe/Berlin"));
     }
 
     #[test]

@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Capabilities, ConfigMapVolumeSource, Container, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, Volume, VolumeMount,
+    Affinity, Capabilities, ConfigMapVolumeSource, Container, HostPathVolumeSource, NodeAffinity, NodeSelector,
+    NodeSelectorRequirement, NodeSelectorTerm, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+    SeccompProfile, SecretVolumeSource, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::argv::directory;
-use super::plan::{Credentials, Plan};
+use super::plan::{Credentials, Plan, Source};
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::kubernetes::FIELD_MANAGER;
 
@@ -28,6 +29,16 @@ pub const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 
 /// Nobody in particular: the user and group of all pods, as in distroless images.
 const USER: i64 = 65532;
+
+/// The label and the taint of control-plane nodes (kubernetes/kubernetes, cmd/kubeadm/app/constants, v1.34).
+const CONTROL_PLANE: &str = "node-role.kubernetes.io/control-plane";
+
+/// The files of kubeadm's `pki/etcd` that a client needs, as volume and under the names of a TLS Secret.
+const KUBEADM_FILES: [(&str, &str, &str); 3] = [
+    ("kubeadm-ca", "ca.crt", "ca.crt"),
+    ("kubeadm-certificate", "healthcheck-client.crt", "tls.crt"),
+    ("kubeadm-key", "healthcheck-client.key", "tls.key"),
+];
 
 /// What a Job's pod and a sidecar's pod do not share.
 #[derive(Debug, Clone)]
@@ -72,6 +83,15 @@ fn annotations(plan: &Plan) -> BTreeMap<String, String> {
 }
 
 fn spec(plan: &Plan, image: &str, role: Role) -> PodSpec {
+    let reaches_etcd = role.reaches_etcd;
+    let spec = ordinary(plan, image, role);
+    match &plan.source {
+        Source::Kubeadm { pki_directory } if reaches_etcd => on_control_plane(spec, pki_directory),
+        _ => spec,
+    }
+}
+
+fn ordinary(plan: &Plan, image: &str, role: Role) -> PodSpec {
     let policy = plan.pod.clone();
     let mounts = mounts(plan, role.reaches_etcd);
     let container = Container {
@@ -98,6 +118,55 @@ fn spec(plan: &Plan, image: &str, role: Role) -> PodSpec {
         tolerations: listed(policy.tolerations),
         image_pull_secrets: listed(policy.image_pull_secrets),
         priority_class_name: (!policy.priority_class_name.is_empty()).then_some(policy.priority_class_name),
+        ..Default::default()
+    }
+}
+
+/// The pod on a node of the control plane, in its network and with three of its files. They are root's alone, so
+/// the pod runs as root, which without capabilities may read its own files and little more.
+fn on_control_plane(mut spec: PodSpec, pki_directory: &str) -> PodSpec {
+    let user = PodSecurityContext { run_as_non_root: Some(false), run_as_user: Some(0), ..pod_security() };
+    spec.security_context = Some(PodSecurityContext { run_as_group: Some(0), ..user });
+    spec.host_network = Some(true);
+    spec.dns_policy = Some("ClusterFirstWithHostNet".to_owned());
+    spec.affinity = Some(control_plane_only());
+    spec.tolerations.get_or_insert_default().push(Toleration {
+        key: Some(CONTROL_PLANE.to_owned()),
+        operator: Some("Exists".to_owned()),
+        effect: Some("NoSchedule".to_owned()),
+        ..Default::default()
+    });
+    for (name, file, target) in KUBEADM_FILES {
+        spec.volumes.get_or_insert_default().push(Volume {
+            name: name.to_owned(),
+            host_path: Some(HostPathVolumeSource {
+                path: format!("{pki_directory}/{file}"),
+                type_: Some("File".to_owned()),
+            }),
+            ..Default::default()
+        });
+        for container in &mut spec.containers {
+            container.volume_mounts.get_or_insert_default().push(VolumeMount {
+                name: name.to_owned(),
+                mount_path: format!("{}/{target}", directory::TLS),
+                read_only: Some(true),
+                ..Default::default()
+            });
+        }
+    }
+    spec
+}
+
+/// By the label's presence: its value differs between distributions.
+fn control_plane_only() -> Affinity {
+    let has_label =
+        NodeSelectorRequirement { key: CONTROL_PLANE.to_owned(), operator: "Exists".to_owned(), values: None };
+    let term = NodeSelectorTerm { match_expressions: Some(vec![has_label]), match_fields: None };
+    Affinity {
+        node_affinity: Some(NodeAffinity {
+            required_during_scheduling_ignored_during_execution: Some(NodeSelector { node_selector_terms: vec![term] }),
+            ..Default::default()
+        }),
         ..Default::default()
     }
 }
@@ -235,6 +304,28 @@ mod tests {
             container["securityContext"],
             serde_json::json!({"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}})
         );
+    }
+
+    #[test]
+    fn on_the_control_plane_it_is_root_with_three_files_and_nothing_else() {
+        let mut plan = samples::full_plan();
+        (plan.tls_secret, plan.auth_secret) = (None, None);
+        plan.source = Source::Kubeadm { pki_directory: "/etc/kubernetes/pki/etcd".to_owned() };
+        let spec = pod(&plan, true)["spec"].clone();
+        assert_eq!((&spec["hostNetwork"], &spec["dnsPolicy"]), (&true.into(), &"ClusterFirstWithHostNet".into()));
+        let user = &spec["securityContext"];
+        assert_eq!((&user["runAsUser"], &user["runAsNonRoot"]), (&0.into(), &false.into()));
+        let container = &spec["containers"][0];
+        assert_eq!(container["securityContext"]["capabilities"]["drop"], serde_json::json!(["ALL"]));
+        assert_eq!(container["securityContext"]["readOnlyRootFilesystem"], true);
+        let volumes = spec["volumes"].as_array().unwrap();
+        let paths: Vec<&serde_json::Value> = volumes.iter().filter_map(|volume| volume.get("hostPath")).collect();
+        let want = |file: &str| serde_json::json!({"path": format!("/etc/kubernetes/pki/etcd/{file}"), "type": "File"});
+        assert_eq!(paths, [&want("ca.crt"), &want("healthcheck-client.crt"), &want("healthcheck-client.key")]);
+        assert_eq!(spec["tolerations"][0]["key"], CONTROL_PLANE);
+        let served = pod(&plan, false);
+        assert_eq!(served["spec"]["hostNetwork"], serde_json::Value::Null);
+        assert_eq!(served["spec"]["securityContext"]["runAsUser"], 65532);
     }
 
     #[test]

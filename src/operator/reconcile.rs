@@ -1,48 +1,68 @@
 //! One look at one EtcdBackup: reads what is there, has the pure modules decide, and does it.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
-use kube::core::DeserializeGuard;
 use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
-use super::job::{self, Attempt};
-use super::oneshot::{self, Clock, Newest, Step};
-use super::outcome::{self, Start};
-use super::plan::{Plan, plan};
-use super::status::{self, Idle, Progress};
+use super::cached::Cached;
+use super::plan::{Plan, Rejection, Trigger, plan};
+use super::status::{self, Progress, Scheduled};
 use super::trouble::Trouble;
-use super::{Context, announce, endpoints, requests, serving};
-use crate::api::EtcdBackup;
+use super::{Context, announce, cronjob, job, once, periodic, requests, serving};
+use crate::api::conditions::{self, SCHEDULED};
+use crate::api::{EtcdBackup, EtcdBackupStatus};
 use crate::error::{Error, ErrorKind, Result};
 
-/// How often a running Job's pod is looked at; the Job itself tells of its end.
-const WATCH: Duration = Duration::from_secs(5);
+/// How often the pod of a Job that does not run yet is looked at.
+pub const WATCH: Duration = Duration::from_secs(5);
 
-/// How often a queued run asks for its turn.
-const QUEUE: Duration = Duration::from_secs(15);
+/// How often a queued run asks for its turn if nobody wakes it: another operator's Jobs take places too.
+pub const QUEUE: Duration = Duration::from_secs(300);
 
 /// How soon a decision that was overtaken is made again.
-const SOON: Duration = Duration::from_secs(1);
+pub const SOON: Duration = Duration::from_secs(1);
 
-/// How often everything is looked at although nothing has changed.
-const RESYNC: Duration = Duration::from_secs(600);
+/// How often everything is looked at although nothing has changed: between this and twice this, so that a
+/// thousand objects do not come at once.
+const RESYNC: Duration = Duration::from_secs(4 * 3600);
 
 /// What came of one look.
-struct Look {
-    progress: Progress,
+pub struct Look {
+    /// What has happened, in its order.
+    pub steps: Vec<Progress>,
+    pub scheduled: Scheduled,
     /// When to look again, if not only after a change.
-    again: Option<Duration>,
+    pub again: Option<Duration>,
+}
+
+impl Default for Look {
+    fn default() -> Self {
+        Self { steps: Vec::new(), scheduled: Scheduled::Not, again: None }
+    }
+}
+
+impl Look {
+    /// Of an object without a schedule.
+    pub fn once(progress: Progress, again: Option<Duration>) -> Self {
+        Self { steps: vec![progress], again, ..Self::default() }
+    }
+
+    /// Looks again after `wait` at the latest.
+    pub fn again_in(&mut self, wait: Duration) {
+        self.again = Some(self.again.map_or(wait, |again| again.min(wait)));
+    }
 }
 
 /// Brings one EtcdBackup forward.
 ///
 /// # Errors
 /// Those of the API server; [`after_error`] says when to try again.
-pub async fn reconcile(guarded: Arc<DeserializeGuard<EtcdBackup>>, context: Arc<Context>) -> Result<Action> {
+pub async fn reconcile(guarded: Arc<Cached>, context: Arc<Context>) -> Result<Action> {
     let backup = match &guarded.0 {
         Ok(backup) if backup.meta().deletion_timestamp.is_none() => backup,
         Ok(_) => return Ok(Action::await_change()),
@@ -53,156 +73,127 @@ pub async fn reconcile(guarded: Arc<DeserializeGuard<EtcdBackup>>, context: Arc<
         }
     };
     let jobs = requests::jobs_of(&context.session, backup).await?;
-    let (mut backup, mut again) = (backup.clone(), None);
-    if !status::is_final(&backup) {
-        let Some(look) = look(&context, &backup, &jobs).await? else { return Ok(Action::requeue(SOON)) };
-        let Some(written) = record(&context, &backup, &look.progress).await? else { return Ok(Action::requeue(SOON)) };
-        (backup, again) = (written, look.again);
+    see(&context, backup, &jobs).await;
+    let planned = plan(backup, &context.settings);
+    let Some(look) = look(&context, backup, &planned, &jobs).await? else { return Ok(Action::requeue(SOON)) };
+    let Some(written) = record(&context, backup, &look, &jobs).await? else { return Ok(Action::requeue(SOON)) };
+    if let Ok(plan) = &planned {
+        // the last start of an interval is known by its Job
+        let stays = matches!(plan.trigger, Trigger::Every(_)).then(|| job::newest(&jobs)).flatten();
+        requests::close(&context.session, &jobs, stays).await?;
     }
-    requests::expire(&context.session, &jobs).await?;
-    let serving = serving::keep(&context, &backup).await?;
-    if !note(&context, &backup, &serving).await? {
+    let serving = serving::keep(&context, &written).await?;
+    if !note(&context, &written, &serving).await? {
         return Ok(Action::requeue(SOON));
     }
-    let waits = [again, serving.look_again(), Some(RESYNC)];
+    // before the first backup the status itself tells of the change
+    let knows_layout = plan(&written, &context.settings).is_ok_and(|plan| plan.store.layout.is_some());
+    let serving = serving.look_again().filter(|_| knows_layout);
+    let waits = [look.again, serving, Some(resync(&written))];
     Ok(Action::requeue(waits.into_iter().flatten().min().unwrap_or(RESYNC)))
 }
 
 /// When to try again after an error.
-pub fn after_error(guarded: Arc<DeserializeGuard<EtcdBackup>>, error: &Error, _: Arc<Context>) -> Action {
+pub fn after_error(guarded: Arc<Cached>, error: &Error, _: Arc<Context>) -> Action {
     let meta = guarded.meta();
     tracing::warn!(namespace = ?meta.namespace, name = ?meta.name, error = error.message(), "could not work on an EtcdBackup");
     let wait = if error.kind() == ErrorKind::Denied { 60 } else { 10 };
     Action::requeue(Duration::from_secs(wait))
 }
 
-/// Decides on the run of the present generation and starts it if it is to be started. `None` when the object
-/// was overtaken by a change: the cache will tell.
-async fn look(context: &Context, backup: &EtcdBackup, jobs: &[Job]) -> Result<Option<Look>> {
-    let plan = match plan(backup, &context.settings) {
-        Ok(plan) => plan,
-        Err(rejection) => {
-            let trouble = Trouble { reason: rejection.reason.to_owned(), message: rejection.message };
-            return Ok(Some(Look { progress: Progress::Rejected(trouble), again: None }));
-        }
-    };
-    let now = Timestamp::now();
-    let generation = backup.metadata.generation.unwrap_or_default();
-    let newest = newest(context, &plan, jobs, generation, now).await?;
-    let told = backup.status.as_ref().and_then(|status| status.last_execution_date.as_ref()).map(|time| time.0);
-    let step =
-        oneshot::decide(newest, Clock { since: since(backup, jobs, generation), told, timeout: plan.timeout, now });
-    let look = |progress, again| Some(Look { progress, again });
-    Ok(match step {
-        Step::Watch { number, job, start } => look(Progress::Running { number, job, start }, Some(WATCH)),
-        Step::Retry { number, reason, silent, at, wait } => {
-            look(Progress::Retrying { number, reason, silent, at }, Some(wait.max(SOON)))
-        }
-        Step::Succeed { report, at } => look(Progress::Stored { report, at }, None),
-        Step::GiveUp { reason, silent, at } => look(Progress::GaveUp { reason, silent, at }, None),
-        Step::Start { .. } if plan.suspended => look(Progress::Idle(Idle::Suspended), None),
-        // two agents of one object at a time would be one too many
-        Step::Start { .. } if jobs.iter().any(|job| job::finish(job).is_none()) => {
-            look(Progress::Idle(Idle::Queued), Some(QUEUE))
-        }
-        Step::Start { number, timeout } => {
-            start(context, backup, &plan, Attempt { generation, number }, timeout, now).await?
-        }
-    })
+fn resync(backup: &EtcdBackup) -> Duration {
+    let uid = backup.uid().unwrap_or_default();
+    let number = uid.bytes().fold(0_u64, |number, byte| number.wrapping_mul(31).wrapping_add(byte.into()));
+    RESYNC + Duration::from_secs(number % RESYNC.as_secs())
 }
 
-/// When the work on this generation began: what the status says or the oldest Job, whichever is earlier.
-fn since(backup: &EtcdBackup, jobs: &[Job], generation: i64) -> Option<Timestamp> {
-    let of_generation = jobs.iter().filter(|job| Attempt::of(job).is_some_and(|found| found.generation == generation));
-    let oldest = of_generation.filter_map(|job| job.creation_timestamp().map(|time| time.0)).min();
-    status::since(backup).into_iter().chain(oldest).min()
-}
-
-/// The newest attempt at this generation, with what became of it.
-async fn newest(
-    context: &Context,
-    plan: &Plan,
-    jobs: &[Job],
-    generation: i64,
-    now: Timestamp,
-) -> Result<Option<Newest>> {
-    let attempts = jobs.iter().filter_map(|job| Some((Attempt::of(job)?, job)));
-    let of_generation = attempts.filter(|(attempt, _)| attempt.generation == generation);
-    let Some((attempt, job)) = of_generation.max_by_key(|(attempt, _)| attempt.number) else { return Ok(None) };
-    let session = &context.session;
-    let pods = requests::pods_of(session, job).await?;
-    let (mut pod_events, mut job_events) = (Vec::new(), Vec::new());
-    if job::finish(job).is_none() {
-        pod_events = requests::events_of(session, &plan.namespace, &pods).await?;
-        if pods.is_empty() {
-            job_events = requests::events_of(session, &plan.namespace, std::slice::from_ref(job)).await?;
-        }
+/// Counts the running Jobs, and tells of those that Kubernetes has started.
+async fn see(context: &Context, backup: &EtcdBackup, jobs: &[Job]) {
+    let unfinished = jobs.iter().filter(|job| job::finish(job).is_none());
+    let names: BTreeSet<String> = unfinished.map(ResourceExt::name_any).collect();
+    let fresh = context.metrics.running(&backup.uid().unwrap_or_default(), names);
+    for job in jobs.iter().filter(|job| fresh.contains(&job.name_any()) && !job::made_by_an_operator(job)) {
+        announce::started(context, backup, job).await;
     }
-    let outcome = outcome::read(plan, job, &pods, &pod_events, &job_events, now);
-    Ok(Some(Newest { number: attempt.number, job: job.name_any(), outcome }))
 }
 
-async fn start(
+/// `None` when the object was overtaken by a change.
+async fn look(
     context: &Context,
     backup: &EtcdBackup,
-    plan: &Plan,
-    attempt: Attempt,
-    timeout: Duration,
-    now: Timestamp,
+    planned: &Result<Plan, Rejection>,
+    jobs: &[Job],
 ) -> Result<Option<Look>> {
-    let urls = match endpoints::find(&context.session, plan).await? {
-        Ok(urls) => urls,
-        Err(trouble) => return Ok(Some(hindered(backup, plan, trouble, now))),
+    let now = Timestamp::now();
+    let told = backup.status.as_ref().map_or(&[][..], |status| &status.conditions);
+    let scheduled = conditions::find(told, SCHEDULED).is_some() || !jobs.iter().all(job::made_by_an_operator);
+    let on_cron = planned.as_ref().is_ok_and(|plan| matches!(plan.trigger, Trigger::Cron { .. }));
+    // whatever is not wanted any more must start nothing
+    let retired = on_cron || !scheduled || cronjob::retire(&context.session, backup, jobs, None).await?;
+    let look = match planned {
+        Ok(plan) if plan.trigger != Trigger::Once => periodic::look(context, backup, plan, jobs, now).await?,
+        Ok(_) if status::is_final(backup) => Some(Look::default()),
+        Ok(plan) => once::look(context, backup, plan, jobs, now).await?,
+        Err(rejection) => Some(rejected(backup, rejection)),
     };
-    let job = job::build(backup, plan, &context.settings.image, attempt, &urls, timeout);
-    // counted and created by one at a time, or several would take the last place
-    let _turn = context.turn.lock().await;
-    if requests::unfinished(&context.session, &context.jobs).await? >= usize::from(context.settings.max_runs.get()) {
-        return Ok(Some(Look { progress: Progress::Idle(Idle::Queued), again: Some(QUEUE) }));
-    }
-    // the cache may be behind, and a backup that is final must never run again
-    match requests::reread(&context.session, backup).await? {
-        Some(fresh) if fresh.metadata.generation == backup.metadata.generation && !status::is_final(&fresh) => {}
-        _ => return Ok(None),
-    }
-    match requests::create(&context.session, &job).await {
-        Ok(created) => {
-            if created {
-                announce::started(context, backup, &job, attempt.number).await;
+    Ok(look.map(|mut look| {
+        if !retired {
+            // the condition is what reminds us of the CronJob
+            if look.scheduled == Scheduled::Not {
+                let message = "the schedule is gone; its CronJob goes when no Job of it runs".to_owned();
+                look.scheduled = Scheduled::Stopped(Trouble { reason: "Ending".to_owned(), message });
             }
-            // what hindered the start is over, whatever the pod meets
-            let progress = Progress::Running { number: attempt.number, job: job.name_any(), start: Start::Over };
-            Ok(Some(Look { progress, again: Some(WATCH) }))
+            look.again_in(SOON * 2);
         }
-        Err(error) if error.kind() == ErrorKind::TimedOut => Err(error),
-        Err(error) => {
-            let trouble = Trouble { reason: "JobRefused".to_owned(), message: error.message().to_owned() };
-            Ok(Some(hindered(backup, plan, trouble, now)))
-        }
-    }
+        look
+    }))
 }
 
-/// Nothing could be started: tried again, until the time is used up.
-fn hindered(backup: &EtcdBackup, plan: &Plan, trouble: Trouble, now: Timestamp) -> Look {
-    let since = status::since(backup);
-    if oneshot::left(since, plan.timeout, now).is_zero() {
-        let progress = Progress::GaveUp { reason: trouble.text(), silent: false, at: now };
-        return Look { progress, again: None };
-    }
-    Look { progress: Progress::Hindered(trouble), again: Some(oneshot::look_again(since, now)) }
+fn rejected(backup: &EtcdBackup, rejection: &Rejection) -> Look {
+    let trouble = Trouble::new(rejection.reason, rejection.message.clone());
+    let policy = backup.spec.backup_policy.clone().unwrap_or_default();
+    let periodic = !policy.schedule.is_empty() || policy.backup_interval_in_second.is_some_and(|seconds| seconds > 0);
+    let scheduled = if periodic { Scheduled::Stopped(trouble.clone()) } else { Scheduled::Not };
+    Look { scheduled, ..Look::once(Progress::Rejected(trouble), None) }
 }
 
 /// Writes the status if it changed, and tells of it. `None`: the object has changed meanwhile.
-async fn record(context: &Context, backup: &EtcdBackup, progress: &Progress) -> Result<Option<EtcdBackup>> {
-    let next = status::next(backup, progress, Timestamp::now());
-    if backup.status.as_ref() == Some(&next) {
+async fn record(context: &Context, backup: &EtcdBackup, look: &Look, jobs: &[Job]) -> Result<Option<EtcdBackup>> {
+    let now = Timestamp::now();
+    let mut next = backup.clone();
+    let mut told: Vec<(&Progress, EtcdBackupStatus)> = Vec::new();
+    for step in &look.steps {
+        let status = status::next(&next, step, now);
+        if next.status.as_ref() != Some(&status) {
+            told.push((step, status.clone()));
+            next.status = Some(status);
+        }
+    }
+    let status = status::schedule(&next, &look.scheduled, now);
+    if backup.status.as_ref() == Some(&status) || (backup.status.is_none() && status == EtcdBackupStatus::default()) {
         return Ok(Some(backup.clone()));
     }
-    let written = requests::write_status(&context.session, backup, &next).await?;
+    let written = requests::write_status(&context.session, backup, &status).await?;
     if written.is_some() {
-        announce::progress(context, backup, progress, &next).await;
+        for (step, status) in told {
+            context.metrics.ended(step, duration(step, jobs));
+            announce::progress(context, backup, step, &status).await;
+        }
     }
     Ok(written)
+}
+
+/// How long the run took whose agent ended with `step`; nothing for one that got no Job.
+fn duration(step: &Progress, jobs: &[Job]) -> Option<Duration> {
+    let (Progress::Stored { at, .. } | Progress::Retrying { at, .. } | Progress::GaveUp { at, .. }) = step else {
+        return None;
+    };
+    let ended = |job: &&Job| {
+        let end = job::finish(job).and_then(|finish| finish.at);
+        end.is_some_and(|end| end.as_second() >= at.as_second())
+    };
+    let started = jobs.iter().filter(ended).filter_map(job::created).filter(|created| created <= at).max()?;
+    Duration::try_from(at.duration_since(started)).ok()
 }
 
 /// Writes the sidecar's condition if it changed; `false` when the object has changed meanwhile.

@@ -4,7 +4,8 @@ use std::fmt::Debug;
 
 use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::{Event, Pod};
-use kube::api::{Api, ListParams, Patch, PatchParams, PostParams};
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::api::{Api, ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -12,15 +13,13 @@ use serde::de::DeserializeOwned;
 use super::TIMEOUT;
 use super::job::{self, UID_LABEL};
 use super::pod::{AGENT_APP, MANAGED_BY};
+use crate::api::etcdbackup::CRD_YAML;
 use crate::api::{EtcdBackup, EtcdBackupStatus};
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::kubernetes::{FIELD_MANAGER, Session};
 
 /// The field manager of what the operator applies, apart from what a person applies with the plugin.
 pub const OPERATOR: &str = "kubectl-etcdbackup-operator";
-
-/// How long a finished Job stays once its result is in the status.
-const TIME_TO_LIVE: i32 = 3600;
 
 /// The label selector of all Jobs of all operators.
 pub fn our_jobs() -> String {
@@ -89,14 +88,14 @@ pub async fn jobs_of(session: &Session, backup: &EtcdBackup) -> Result<Vec<Job>>
     Ok(session.request(TIMEOUT, api.list(&params)).await?.items)
 }
 
-/// How many Jobs of this operator's scope are not finished.
+/// How many Jobs that operators made in this one's scope are not finished.
 ///
 /// # Errors
 /// Those of the API server.
 pub async fn unfinished(session: &Session, jobs: &Api<Job>) -> Result<usize> {
     let params = ListParams::default().labels(&our_jobs());
     let jobs = session.request(TIMEOUT, jobs.list(&params)).await?.items;
-    Ok(jobs.iter().filter(|job| job::finish(job).is_none()).count())
+    Ok(jobs.iter().filter(|job| job::made_by_an_operator(job) && job::finish(job).is_none()).count())
 }
 
 /// Creates `job`; `false` when another operator was faster.
@@ -117,18 +116,19 @@ pub async fn create(session: &Session, job: &Job) -> Result<bool> {
         .await
 }
 
-/// Gives finished Jobs a time to live. A Job that is gone meanwhile needs none.
+/// Marks finished Jobs as recorded and gives them a time to live, all but `stays`. A Job that is gone meanwhile
+/// needs none.
 ///
 /// # Errors
 /// Those of the API server.
-pub async fn expire(session: &Session, jobs: &[Job]) -> Result<()> {
-    for job in jobs.iter().filter(|job| job::outlives_its_use(job)) {
+pub async fn close(session: &Session, jobs: &[Job], stays: Option<&Job>) -> Result<()> {
+    for job in jobs {
+        let Some(patch) = job::closing(job, stays.is_some_and(|stays| stays.uid() == job.uid())) else { continue };
         let api = Api::<Job>::namespaced(session.client.clone(), &job.namespace().unwrap_or_default());
-        let patch = Patch::Merge(serde_json::json!({"spec": {"ttlSecondsAfterFinished": TIME_TO_LIVE}}));
         let params = PatchParams { field_manager: Some(OPERATOR.to_owned()), ..Default::default() };
         session
             .request(TIMEOUT, async {
-                match api.patch_metadata(&job.name_any(), &params, &patch).await {
+                match api.patch_metadata(&job.name_any(), &params, &Patch::Merge(&patch)).await {
                     Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
                     answer => answer.map(|_| ()),
                 }
@@ -160,4 +160,25 @@ pub async fn events_of<K: Resource>(session: &Session, namespace: &str, objects:
         events.extend(session.request(TIMEOUT, api.list(&params)).await?.items);
     }
     Ok(events)
+}
+
+/// Makes the CRD. One that another was faster to make is left as it is.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn create_crd(session: &Session) -> Result<()> {
+    let unreadable = |error: &dyn std::fmt::Display| Error::general(format!("cannot read the CRD: {error}"));
+    // not by way of its type, which would write whole numbers as `600.0`
+    let crd: DynamicObject = serde_yaml::from_str(CRD_YAML).map_err(|error| unreadable(&error))?;
+    let api: Api<DynamicObject> =
+        Api::all_with(session.client.clone(), &ApiResource::erase::<CustomResourceDefinition>(&()));
+    let params = PostParams { field_manager: Some(OPERATOR.to_owned()), ..Default::default() };
+    session
+        .request(TIMEOUT, async {
+            match api.create(&params, &crd).await {
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
+                answer => answer.map(drop),
+            }
+        })
+        .await
 }

@@ -1,5 +1,8 @@
 //! Objects for the unit tests of this module.
 
+use std::time::Duration;
+
+use super::argv::Run;
 use super::plan::{Plan, plan};
 use super::settings::{S3Defaults, Settings};
 use crate::api::EtcdBackup;
@@ -28,6 +31,7 @@ pub fn settings(s3: bool) -> Settings {
         cluster_wide: false,
         default_layout: Layout::Cluster,
         max_runs: std::num::NonZeroU16::MIN,
+        kubeadm: None,
     }
 }
 
@@ -36,8 +40,9 @@ pub fn full_plan() -> Plan {
     let spec = serde_json::json!({
         "clusterName": "etcd-a", "storageType": "S3", "clientTLSSecret": "etcd-tls", "clientAuthSecret": "etcd-auth",
         "s3": {"s3Bucket": "own", "prefix": "-team/$(HOME)", "awsSecret": "aws", "endpoint": "https://s3.example:9000",
-            "forcePathStyle": true, "region": "eu-1", "caSecret": "s3-ca", "layout": "Namespaced"},
-        "backupPolicy": {"timeoutInSecond": 300}, "serviceAccountName": "backup",
+            "forcePathStyle": true, "region": "eu-1", "caSecret": "s3-ca", "layout": "Namespaced",
+            "serverSideEncryption": "aws:kms", "kmsKeyID": "key"},
+        "backupPolicy": {"timeoutInSecond": 300, "maxBackups": 7}, "serviceAccountName": "backup",
         "pod": {"labels": {"team": "x", "app": "mine"}, "annotations": {"linkerd.io/inject": "enabled"},
             "nodeSelector": {"disk": "ssd"}, "priorityClassName": "high", "imagePullSecrets": [{"name": "pull"}],
             "env": [{"name": "HTTPS_PROXY", "value": "http://proxy:3128"}],
@@ -45,6 +50,13 @@ pub fn full_plan() -> Plan {
         "sidecar": {"enabled": true, "anonymous": true}
     });
     plan(&backup(spec), &settings(true)).unwrap()
+}
+
+/// One run with this many seconds.
+pub fn run(seconds: u64) -> Run<'static> {
+    static ENDPOINTS: std::sync::LazyLock<[String; 1]> = std::sync::LazyLock::new(|| ["https://a:2379".to_owned()]);
+    let hours = |hours: u64| Duration::from_secs(hours * 3600);
+    Run { endpoints: &*ENDPOINTS, timeout: Duration::from_secs(seconds), stale_after: hours(24) }
 }
 
 /// The time `seconds` after the sample objects were made.

@@ -74,7 +74,11 @@ pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
     let deployments = Api::<Deployment>::namespaced(context.session.client.clone(), &namespace);
     let name = names::sidecar(&cluster);
     let existing = context.session.request(TIMEOUT, deployments.get_opt(&name)).await?;
-    let wanted = plan(backup, &context.settings).is_ok_and(|plan| plan.sidecar.enabled);
+    let planned = plan(backup, &context.settings);
+    let wanted = planned.as_ref().is_ok_and(|plan| plan.sidecar.enabled);
+    if wanted && planned.is_ok_and(|plan| plan.store.path.is_some()) {
+        return Ok(Serving::not_ready("PathNotServed", "snapshots of a path are not served: get --path finds them"));
+    }
     if existing.as_ref().is_some_and(|found| !is_ours(found)) {
         let message = format!("Deployment {name} exists and is not kept by {FIELD_MANAGER}");
         return Ok(if wanted { Serving::not_ready("NameTaken", message) } else { Serving::Unwanted });
@@ -114,6 +118,7 @@ fn candidates(context: &Context, newest: &EtcdBackup, cluster: &str) -> Vec<Cand
     others
         .chain(std::iter::once(newest))
         .filter(|backup| backup.namespace() == newest.namespace() && backup.meta().deletion_timestamp.is_none())
+        .filter(|backup| names::cluster_of(backup) == cluster)
         .filter_map(|backup| {
             let plan = plan(backup, &context.settings).ok()?;
             let wants = plan.cluster == cluster && plan.sidecar.enabled && plan.store.layout.is_some();

@@ -16,6 +16,8 @@ pub struct Settings {
     pub cluster_wide: bool,
     /// Layout of a cluster that has no snapshot yet.
     pub default_layout: Layout,
+    /// Where and how the control plane's own etcd may be backed up; nowhere by default.
+    pub kubeadm: Option<Kubeadm>,
     /// Most unfinished Jobs at a time.
     pub max_runs: NonZeroU16,
 }
@@ -26,6 +28,15 @@ pub struct S3Defaults {
     pub bucket: String,
     pub secret: String,
     pub config_map: String,
+}
+
+/// The control plane's own etcd.
+#[derive(Debug, Clone)]
+pub struct Kubeadm {
+    /// The only namespace whose EtcdBackups may ask for it: their Jobs hold a client certificate of that etcd.
+    pub namespace: String,
+    /// Directory of a control-plane node with ca.crt, healthcheck-client.crt and healthcheck-client.key.
+    pub pki_directory: String,
 }
 
 impl Settings {
@@ -44,6 +55,10 @@ impl Settings {
             // clusters of two namespaces may have one name, and share the operator-wide bucket
             default_layout: if args.cluster_wide { Layout::Namespaced } else { Layout::Cluster },
             max_runs: args.max_concurrent_runs,
+            kubeadm: args.kubeadm_namespace.clone().map(|namespace| Kubeadm {
+                namespace,
+                pki_directory: args.kubeadm_pki_dir.trim_end_matches('/').to_owned(),
+            }),
         }
     }
 }

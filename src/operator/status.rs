@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::outcome::Start;
 use super::trouble::Trouble;
-use crate::api::conditions::{self, SUCCEEDED};
+use crate::api::conditions::{self, SCHEDULED, SUCCEEDED};
 use crate::api::etcdbackup::SnapshotStatus;
 use crate::api::{EtcdBackup, EtcdBackupStatus, RunReport};
 
@@ -40,6 +40,42 @@ impl Idle {
             Self::Queued => "waits for a run of another EtcdBackup to end",
             Self::Suspended => "spec.backupPolicy.suspend is set",
         }
+    }
+}
+
+/// Where the schedule or interval of an EtcdBackup stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Scheduled {
+    /// There is none: there is no condition.
+    Not,
+    /// A sentence that says when the next run is due.
+    Yes(String),
+    /// There is one, but it starts nothing: a word and a sentence.
+    Stopped(Trouble),
+}
+
+impl Scheduled {
+    /// `backupPolicy.suspend`.
+    pub fn suspended() -> Self {
+        let idle = Idle::Suspended;
+        Self::Stopped(Trouble { reason: idle.word().to_owned(), message: idle.message().to_owned() })
+    }
+
+    fn put(&self, conditions: &mut Vec<Condition>, generation: Option<i64>, now: Timestamp) {
+        let (status, reason, message) = match self {
+            Self::Not => return conditions.retain(|found| found.type_ != SCHEDULED),
+            Self::Yes(message) => ("True", "Scheduled", message),
+            Self::Stopped(trouble) => ("False", trouble.reason.as_str(), &trouble.message),
+        };
+        let condition = Condition {
+            type_: SCHEDULED.to_owned(),
+            status: status.to_owned(),
+            reason: reason.to_owned(),
+            message: cut(message.clone()),
+            observed_generation: generation,
+            last_transition_time: Time(whole_seconds(now)),
+        };
+        put(conditions, condition, false);
     }
 }
 
@@ -106,6 +142,39 @@ fn is_trouble(condition: &Condition) -> bool {
     condition.status == "Unknown" && !is_idle(condition) && ![RUNNING, RETRYING].contains(&condition.reason.as_str())
 }
 
+/// The status of `backup` with the condition `Scheduled`.
+pub fn schedule(backup: &EtcdBackup, scheduled: &Scheduled, now: Timestamp) -> EtcdBackupStatus {
+    let mut status = backup.status.clone().unwrap_or_default();
+    scheduled.put(&mut status.conditions, backup.metadata.generation, now);
+    if matches!(scheduled, Scheduled::Yes(_)) {
+        lift_rejection(&mut status);
+    }
+    if *scheduled != Scheduled::Not {
+        status.observed_generation = backup.metadata.generation;
+    }
+    status
+}
+
+/// What was wrong with the object is right by now, although no run has ended since.
+fn lift_rejection(status: &mut EtcdBackupStatus) {
+    let rejected =
+        |found: &Condition| found.type_ == SUCCEEDED && found.status == "False" && found.reason != BACKUP_FAILED;
+    if status.conditions.iter().any(rejected) {
+        status.conditions.retain(|found| !rejected(found));
+        status.reason.clear();
+    }
+}
+
+/// Whether nothing is known yet of a run for the present generation, or what is known is not the end of one.
+pub fn is_open(backup: &EtcdBackup) -> bool {
+    of_generation(backup).is_none_or(|found| found.status == "Unknown")
+}
+
+/// Up to when the status tells how runs ended.
+pub fn told(backup: &EtcdBackup) -> Option<Timestamp> {
+    backup.status.as_ref()?.last_execution_date.as_ref().map(|time| time.0)
+}
+
 /// The status of `backup` after `progress`; everything that progress does not speak of stays.
 pub fn next(backup: &EtcdBackup, progress: &Progress, now: Timestamp) -> EtcdBackupStatus {
     let old = of_generation(backup);
@@ -158,9 +227,19 @@ fn tell(
         }
         Progress::Stored { report, at } => {
             stored(status, report, *at);
-            ("True", "Stored".to_owned(), format!("stored {}", status.s3_path))
+            ("True", "Stored".to_owned(), what_was_stored(report))
         }
     })
+}
+
+/// `stored BUCKET/KEY`, or that it was there already.
+pub fn what_was_stored(report: &RunReport) -> String {
+    match report {
+        RunReport::Stored { s3_path, already_stored: true, .. } => format!("unchanged since {s3_path} was stored"),
+        RunReport::Stored { s3_path, expired: 0, .. } => format!("stored {s3_path}"),
+        RunReport::Stored { s3_path, expired, .. } => format!("stored {s3_path}; expired {expired} older"),
+        RunReport::Failed { reason } => reason.clone(),
+    }
 }
 
 fn ended(status: &mut EtcdBackupStatus, old: Option<&Condition>, reason: &str, silent: bool, at: Timestamp) {

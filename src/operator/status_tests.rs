@@ -110,6 +110,49 @@ fn the_last_failure_stays_while_the_next_attempt_runs() {
 }
 
 #[test]
+fn an_unchanged_revision_is_a_look_that_went_well() {
+    let RunReport::Stored { s3_path, .. } = samples::stored() else { panic!("not stored") };
+    let mut again = serde_json::to_value(samples::stored()).unwrap();
+    again["alreadyStored"] = true.into();
+    let again = serde_json::from_value(again).unwrap();
+    let backup = after(&[
+        Progress::Stored { report: samples::stored(), at: at(42) },
+        Progress::Stored { report: again, at: at(3642) },
+    ]);
+    let status = status(&backup);
+    assert_eq!((status.succeeded, status.last_execution_date.as_ref().unwrap().0), (true, at(3642)));
+    assert_eq!(status.conditions[0].message, format!("unchanged since {s3_path} was stored"));
+}
+
+#[test]
+fn the_schedule_has_a_condition_while_there_is_one() {
+    let mut backup = after(&[Progress::Rejected(trouble("InvalidSchedule"))]);
+    let stopped = Scheduled::Stopped(trouble("InvalidSchedule"));
+    backup.status = Some(schedule(&backup, &stopped, at(60)));
+    let word = |backup: &EtcdBackup, kind: &str| {
+        conditions::find(&status(backup).conditions, kind).map(|found| (found.status.clone(), found.reason.clone()))
+    };
+    assert_eq!(word(&backup, SCHEDULED), Some(("False".to_owned(), "InvalidSchedule".to_owned())));
+    assert_eq!(status(&backup).reason, "InvalidSchedule: m");
+    // corrected: what was wrong is not told any more, although no run has ended
+    backup.status = Some(schedule(&backup, &Scheduled::Yes("next run at x".to_owned()), at(120)));
+    assert_eq!(word(&backup, SCHEDULED), Some(("True".to_owned(), "Scheduled".to_owned())));
+    assert_eq!((word(&backup, SUCCEEDED), status(&backup).reason.as_str()), (None, ""));
+    let again = schedule(&backup, &Scheduled::Yes("next run at x".to_owned()), at(180));
+    assert_eq!(*status(&backup), again);
+    backup.status = Some(schedule(&backup, &Scheduled::Not, at(240)));
+    assert_eq!(word(&backup, SCHEDULED), None);
+}
+
+#[test]
+fn a_schedule_keeps_the_outcome_of_its_last_run() {
+    let mut backup = after(&[Progress::GaveUp { reason: "KeyExists: x".to_owned(), silent: false, at: at(1) }]);
+    backup.status = Some(schedule(&backup, &Scheduled::suspended(), at(60)));
+    backup.status = Some(schedule(&backup, &Scheduled::Yes("soon".to_owned()), at(120)));
+    assert_eq!((status(&backup).reason.as_str(), is_open(&backup)), ("KeyExists: x", false));
+}
+
+#[test]
 fn the_same_progress_changes_nothing() {
     for step in [running(1, None), Progress::Idle(Idle::Queued), Progress::Hindered(trouble("EtcdNotFound"))] {
         let once = after(std::slice::from_ref(&step));

@@ -16,7 +16,8 @@ pub struct Trouble {
 }
 
 impl Trouble {
-    fn new(reason: &str, message: impl Into<String>) -> Self {
+    /// A word and a sentence.
+    pub fn new(reason: &str, message: impl Into<String>) -> Self {
         Self { reason: reason.to_owned(), message: message.into() }
     }
 
@@ -29,12 +30,17 @@ impl Trouble {
 /// What keeps `pods` from running. `pod_events` are theirs, `owner_events` those of the Job or ReplicaSet.
 pub fn find(plan: &Plan, pods: &[Pod], pod_events: &[Event], owner_events: &[Event]) -> Option<Trouble> {
     match newest(pods) {
-        None => newest_event(owner_events, "FailedCreate").map(|message| refused(&message)),
+        None => of_owner(owner_events),
         Some(pod) => waiting(pod)
             .and_then(|state| of_container(plan, state))
             .or_else(|| unscheduled(pod))
             .or_else(|| if over(std::slice::from_ref(pod)) { None } else { unmounted(plan, pod_events) }),
     }
+}
+
+/// Why the owner of pods or of Jobs could not make one, from its events.
+pub fn of_owner(events: &[Event]) -> Option<Trouble> {
+    newest_event(events, "FailedCreate").map(|message| refused(&message))
 }
 
 fn newest(pods: &[Pod]) -> Option<&Pod> {
@@ -100,7 +106,8 @@ fn missing(plan: &Plan, message: &str) -> Option<Trouble> {
 
 /// Why the Job controller could not make a pod.
 fn refused(message: &str) -> Trouble {
-    let message = message.strip_prefix("Error creating: ").unwrap_or(message);
+    let ours = ["Error creating: ", "Error creating job: "].iter().find_map(|prefix| message.strip_prefix(prefix));
+    let message = ours.unwrap_or(message);
     let reason = if message.contains("exceeded quota") {
         "QuotaExceeded"
     } else if message.contains("violates PodSecurity") {

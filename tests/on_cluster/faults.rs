@@ -44,3 +44,40 @@ fn the_reason_of_a_failure_reaches_the_person() {
     let nothing = namespace.run(&format!("get etcd-a --from s3 {store}"));
     assert_eq!(nothing.code, Some(3), "{nothing}");
 }
+
+#[test]
+fn a_job_that_cannot_start_says_why() {
+    let namespace = Namespace::with_operator("stuck");
+    namespace.etcd("etcd-a");
+    let (bucket, endpoint) = (namespace.s3.get("S3_BUCKET"), namespace.s3.get("S3_ENDPOINT"));
+    let apply = |name: &str, spec: &str| {
+        let manifest = format!(
+            "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {{name: {name}}}\n\
+             spec: {{clusterName: etcd-a, storageType: S3, {spec}, s3: {{s3Bucket: {bucket}, prefix: {}, \
+             endpoint: \"{endpoint}\", forcePathStyle: true, awsSecret: aws-credential}}}}\n",
+            namespace.name
+        );
+        namespace.apply(&manifest).unwrap();
+    };
+    let told = |name: &str, says: &str| {
+        crate::cluster::eventually(name, || namespace.field(name, "{.status.Reason}").contains(says));
+    };
+    apply("nowhere", "pod: {nodeSelector: {disk: none}}");
+    apply("nowhere-hourly", "pod: {nodeSelector: {disk: none}}, backupPolicy: {backupIntervalInSecond: 3600}");
+    told("nowhere", "Unschedulable: 0/1 nodes are available");
+    told("nowhere-hourly", "Unschedulable: 0/1 nodes are available");
+    apply("no-account", "serviceAccountName: nobody");
+    told("no-account", "ServiceAccountNotFound: ");
+
+    let image = "OPERATOR_IMAGE=registry.local/none:1";
+    namespace.kubectl(&["set", "env", "deployment/etcdbackup-operator", image]);
+    namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=60s"]);
+    apply("no-image", "sidecar: {enabled: false}");
+    told("no-image", "ImagePullFailed: ");
+
+    namespace.kubectl(&["create", "quota", "none", "--hard=pods=0"]);
+    apply("no-quota", "sidecar: {enabled: false}");
+    told("no-quota", "QuotaExceeded: ");
+    let events = namespace.kubectl(&["get", "events", "--field-selector", "involvedObject.name=no-quota"]);
+    assert!(events.contains("Started") && events.contains("QuotaExceeded"), "{events}");
+}

@@ -11,9 +11,12 @@ mod credentials;
 mod faults;
 mod guarded_sidecar;
 mod install;
+mod killed_operator;
+mod kubeadm;
 mod list;
 mod old_sidecar;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod scenario;
+mod schedules;
 mod sidecar;

@@ -1,0 +1,219 @@
+//! An EtcdBackup with a schedule or an interval: reads how its runs ended, and sees to the next.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::batch::v1::{CronJob, Job};
+use kube::ResourceExt;
+
+use super::argv::Run;
+use super::cron::Cron;
+use super::outcome::{Outcome, Start};
+use super::plan::{Plan, Trigger};
+use super::reconcile::{Look, QUEUE, SOON, WATCH};
+use super::runs::{self, Started};
+use super::status::{self, Progress, Scheduled};
+use super::trouble::{self, Trouble};
+use super::{Context, cronjob, endpoints, job, requests, schedule};
+use crate::api::EtcdBackup;
+use crate::error::Result;
+
+/// How often addresses of pods in a CronJob are refreshed, and an etcd that nobody has found is looked for.
+const REFRESH: Duration = Duration::from_secs(300);
+
+/// How soon after its time a run that Kubernetes is to start must be there.
+const PUNCTUAL: Duration = Duration::from_secs(20);
+
+/// Reads the ends of runs that the status does not tell yet, and sees to the next run. `None` when the object was
+/// overtaken by a change.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn look(
+    context: &Context,
+    backup: &EtcdBackup,
+    plan: &Plan,
+    jobs: &[Job],
+    now: Timestamp,
+) -> Result<Option<Look>> {
+    let mut look = Look { steps: ended(context, backup, plan, jobs, now).await?, ..Look::default() };
+    if let Some(job) = jobs.iter().filter(|job| job::finish(job).is_none()).max_by_key(|job| job::created(job)) {
+        let outcome = runs::outcome(context, plan, job, now).await?;
+        running(backup, job, outcome, &mut look);
+    }
+    match &plan.trigger {
+        Trigger::Once => Ok(Some(look)),
+        Trigger::Every(every) => interval(context, backup, plan, jobs, *every, look, now).await,
+        Trigger::Cron { schedule, time_zone } => {
+            let cron = Cron::parse(schedule, time_zone);
+            by_cron_job(context, backup, plan, jobs, cron, look, now).await.map(Some)
+        }
+    }
+}
+
+/// The ends of runs that the status does not tell, oldest first.
+async fn ended(
+    context: &Context,
+    backup: &EtcdBackup,
+    plan: &Plan,
+    jobs: &[Job],
+    now: Timestamp,
+) -> Result<Vec<Progress>> {
+    let mut steps = Vec::new();
+    for job in jobs.iter().filter(|job| job::finish(job).is_some() && !job::recorded(job)) {
+        match runs::outcome(context, plan, job, now).await? {
+            Outcome::Stored { report, at } => steps.push((at, Progress::Stored { report, at })),
+            Outcome::Failed { reason, at, silent } => steps.push((at, Progress::GaveUp { reason, silent, at })),
+            Outcome::Running(_) => {}
+        }
+    }
+    let told = status::told(backup).map_or(i64::MIN, |told| told.as_second());
+    steps.retain(|(at, _)| at.as_second() >= told);
+    steps.sort_by_key(|(at, _)| *at);
+    Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// A run that goes well leaves what the status tells of the last one; one that does not start is told at once.
+fn running(backup: &EtcdBackup, job: &Job, outcome: Outcome, look: &mut Look) {
+    let Outcome::Running(start) = outcome else { return };
+    if start != Start::Over {
+        look.again = Some(WATCH);
+    }
+    let nothing_told = look.steps.is_empty() && status::is_open(backup);
+    if matches!(start, Start::Hindered(_)) || nothing_told {
+        look.steps.push(Progress::Running { number: 1, job: job.name_any(), start });
+    }
+}
+
+async fn interval(
+    context: &Context,
+    backup: &EtcdBackup,
+    plan: &Plan,
+    jobs: &[Job],
+    every: Duration,
+    mut look: Look,
+    now: Timestamp,
+) -> Result<Option<Look>> {
+    let due = schedule::due(backup, jobs, status::told(backup), every);
+    let runs = jobs.iter().any(|job| job::finish(job).is_none());
+    look.scheduled = Scheduled::Yes(if runs && due <= now {
+        "the next run is due when the running one has ended".to_owned()
+    } else {
+        next_run(due)
+    });
+    if plan.suspended {
+        look.scheduled = Scheduled::suspended();
+    } else if due > now {
+        look.again_in(until(due, now));
+    } else if !runs {
+        return start(context, backup, plan, (due, every), look, now).await;
+    }
+    Ok(Some(look))
+}
+
+async fn start(
+    context: &Context,
+    backup: &EtcdBackup,
+    plan: &Plan,
+    (due, every): (Timestamp, Duration),
+    mut look: Look,
+    now: Timestamp,
+) -> Result<Option<Look>> {
+    let minute = schedule::minute(due);
+    let make = |run: &Run<'_>| job::periodic(backup, plan, &context.settings.image, minute, run);
+    let still = |fresh: &EtcdBackup| status::told(fresh) == status::told(backup);
+    match runs::start(context, backup, plan, plan.timeout, make, still).await? {
+        Started::Made(job) => {
+            let every = SignedDuration::try_from(every.max(schedule::SHORTEST)).unwrap_or(SignedDuration::MAX);
+            look.scheduled = Scheduled::Yes(next_run(now.saturating_add(every).unwrap_or(Timestamp::MAX)));
+            if look.steps.is_empty() && status::is_open(backup) {
+                look.steps.push(Progress::Running { number: 1, job: job.name_any(), start: Start::Over });
+            }
+            look.again_in(WATCH);
+        }
+        Started::Queued => {
+            look.scheduled = Scheduled::Yes("due now; waits for a run of another EtcdBackup to end".to_owned());
+            look.again_in(QUEUE);
+        }
+        Started::Overtaken => return Ok(None),
+        Started::Hindered(trouble) => {
+            let (progress, again) = runs::hindered(backup, plan, trouble, now);
+            look.steps.push(progress);
+            look.again_in(again.unwrap_or(SOON));
+        }
+    }
+    Ok(Some(look))
+}
+
+async fn by_cron_job(
+    context: &Context,
+    backup: &EtcdBackup,
+    plan: &Plan,
+    jobs: &[Job],
+    cron: Option<Cron>,
+    mut look: Look,
+    now: Timestamp,
+) -> Result<Look> {
+    // an etcd that is not there yet is expected under its Service's name, and the run tells what it met
+    let found = endpoints::find(&context.session, plan).await?.unwrap_or_else(|_| endpoints::expected(plan));
+    let stale_after = runs::stale_after(context, plan);
+    let run = Run { endpoints: &found.urls, timeout: plan.timeout, stale_after };
+    let Some(wanted) = schedule::cron_job(backup, plan, &context.settings.image, &run) else { return Ok(look) };
+    let applied = match cronjob::apply(&context.session, &wanted).await? {
+        Ok(applied) => applied,
+        Err(trouble) => {
+            // the schedule that was valid once must not go on in its place
+            cronjob::retire(&context.session, backup, jobs, None).await?;
+            look.scheduled = Scheduled::Stopped(trouble.clone());
+            look.steps.push(Progress::Rejected(trouble));
+            return Ok(look);
+        }
+    };
+    cronjob::retire(&context.session, backup, jobs, Some(&applied.name_any())).await?;
+    if found.fleeting {
+        look.again_in(REFRESH);
+    }
+    let next = cron.as_ref().and_then(|cron| cron.next(now));
+    look.scheduled = match next {
+        _ if plan.suspended => Scheduled::suspended(),
+        Some(next) => Scheduled::Yes(next_run(next)),
+        None => Scheduled::Yes(by_schedule(plan)),
+    };
+    if let (Some(next), false) = (next, plan.suspended) {
+        look.again_in(until(next, now) + PUNCTUAL);
+        if let Some(trouble) = late(context, &applied, cron.as_ref(), now).await? {
+            look.steps.push(Progress::Hindered(trouble));
+        }
+    }
+    Ok(look)
+}
+
+/// Why Kubernetes could not make the Job of a run that is due.
+async fn late(context: &Context, cron_job: &CronJob, cron: Option<&Cron>, now: Timestamp) -> Result<Option<Trouble>> {
+    let status = cron_job.status.as_ref();
+    let running = status.and_then(|status| status.active.as_ref()).is_some_and(|active| !active.is_empty());
+    let last = status.and_then(|status| status.last_schedule_time.as_ref()).map(|time| time.0);
+    let since = last.or_else(|| cron_job.creation_timestamp().map(|time| time.0));
+    let due = since.zip(cron).and_then(|(since, cron)| cron.next(since));
+    if running || due.is_none_or(|due| now.duration_since(due) < SignedDuration::from_secs(15)) {
+        return Ok(None);
+    }
+    let namespace = cron_job.namespace().unwrap_or_default();
+    let events = requests::events_of(&context.session, &namespace, std::slice::from_ref(cron_job)).await?;
+    Ok(trouble::of_owner(&events))
+}
+
+fn next_run(at: Timestamp) -> String {
+    format!("next run at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+}
+
+fn by_schedule(plan: &Plan) -> String {
+    match &plan.trigger {
+        Trigger::Cron { schedule, time_zone } => format!("next run by {schedule:?} in time zone {time_zone}"),
+        _ => String::new(),
+    }
+}
+
+fn until(then: Timestamp, now: Timestamp) -> Duration {
+    Duration::try_from(then.duration_since(now)).unwrap_or_default().max(SOON)
+}
