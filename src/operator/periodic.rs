@@ -18,7 +18,10 @@ use super::{Context, cronjob, endpoints, job, requests, schedule};
 use crate::api::EtcdBackup;
 use crate::error::Result;
 
-/// How often addresses of pods in a CronJob are refreshed, and an etcd that nobody has found is looked for.
+/// How long before a run etcd is looked for once more where a CronJob has no lasting address of it.
+const BEFORE: Duration = Duration::from_secs(60);
+
+/// How often it is looked for if the time of the next run is not known.
 const REFRESH: Duration = Duration::from_secs(300);
 
 /// How soon after its time a run that Kubernetes is to start must be there.
@@ -170,22 +173,25 @@ async fn by_cron_job(
         }
     };
     cronjob::retire(&context.session, backup, jobs, Some(&applied.name_any())).await?;
-    if found.fleeting {
-        look.again_in(REFRESH);
+    if plan.suspended {
+        look.scheduled = Scheduled::suspended();
+        return Ok(look);
     }
     let next = cron.as_ref().and_then(|cron| cron.next(now));
-    look.scheduled = match next {
-        _ if plan.suspended => Scheduled::suspended(),
-        Some(next) => Scheduled::Yes(next_run(next)),
-        None => Scheduled::Yes(by_schedule(plan)),
-    };
-    if let (Some(next), false) = (next, plan.suspended) {
-        look.again_in(until(next, now) + PUNCTUAL);
-        if let Some(trouble) = late(context, &applied, cron.as_ref(), now).await? {
-            look.steps.push(Progress::Hindered(trouble));
-        }
+    look.scheduled = Scheduled::Yes(next.map_or_else(|| by_schedule(plan), next_run));
+    look.again = look.again.into_iter().chain(when_to_look(next, found.fleeting, now)).min();
+    if let Some(trouble) = late(context, &applied, cron.as_ref(), now).await? {
+        look.steps.push(Progress::Hindered(trouble));
     }
     Ok(look)
+}
+
+/// After the next run is due, and once more before it if etcd may have another address by then.
+fn when_to_look(next: Option<Timestamp>, fleeting: bool, now: Timestamp) -> Option<Duration> {
+    let Some(next) = next else { return fleeting.then_some(REFRESH) };
+    let due = until(next, now);
+    let before = due.saturating_sub(BEFORE);
+    Some(if fleeting && !before.is_zero() { before } else { due + PUNCTUAL })
 }
 
 /// Why Kubernetes could not make the Job of a run that is due.
@@ -216,4 +222,20 @@ fn by_schedule(plan: &Plan) -> String {
 
 fn until(then: Timestamp, now: Timestamp) -> Duration {
     Duration::try_from(then.duration_since(now)).unwrap_or_default().max(SOON)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::at;
+    use super::*;
+
+    #[test]
+    fn etcd_is_looked_for_once_more_before_a_run_only_where_its_address_does_not_last() {
+        let hour = at(3600);
+        assert_eq!(when_to_look(Some(hour), false, at(0)), Some(Duration::from_secs(3620)));
+        assert_eq!(when_to_look(Some(hour), true, at(0)), Some(Duration::from_secs(3540)));
+        assert_eq!(when_to_look(Some(hour), true, at(3540)), Some(Duration::from_secs(80)));
+        assert_eq!(when_to_look(None, false, at(0)), None);
+        assert_eq!(when_to_look(None, true, at(0)), Some(REFRESH));
+    }
 }
