@@ -53,7 +53,7 @@ fn a_refusal_is_kubectls_and_exit_5() {
 
 #[test]
 fn a_check_reads_the_secret_and_the_configmap_and_tries_the_bucket() {
-    let namespace = Namespace::new("check");
+    let namespace = Namespace::new("credentials-check");
     let store = namespace.s3.flags(&namespace.name);
     let missing = namespace.run(&format!("credentials check {store}"));
     assert_eq!(missing.code, Some(5), "{missing}");
