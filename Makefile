@@ -24,6 +24,7 @@ help:
 	@echo 'make test-unit      what needs no cluster and no root'
 	@echo 'make krew-test      install, use, upgrade and remove the plugin by the real krew (root, Debian)'
 	@echo 'make soak           what takes longer than make test may'
+	@echo 'make bench          measure against peers; builds the binary of a release first, which takes long'
 	@echo 'make image          build the image and give it to the test cluster'
 	@echo 'make clean-cluster  take the test cluster down and delete its state'
 
@@ -32,6 +33,11 @@ demo:
 	@demo/run
 test test-unit krew-test soak:
 	@tests/run $@
+
+.PHONY: bench
+bench:
+	cargo build --profile dist --bin kubectl-etcdbackup
+	PLUGIN="$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/dist/kubectl-etcdbackup" benches/run
 
 .PHONY: build image
 build:
