@@ -1,10 +1,13 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use kubectl_etcdbackup::cli::{Cli, Ui, usage};
+use kubectl_etcdbackup::cli::{Cli, Ui, completion, usage};
 use kubectl_etcdbackup::{commands, logging};
 
 fn main() -> ExitCode {
+    if completion::answered() {
+        return ExitCode::SUCCESS;
+    }
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),

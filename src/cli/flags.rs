@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::completion::live;
 use crate::snapshot::Layout;
 
 const KUBECTL: &str = "Flags as in kubectl";
@@ -16,19 +17,19 @@ const S3: &str = "S3 flags";
 #[derive(Debug, Clone, Default, Args)]
 pub struct KubeFlags {
     /// Namespace to work in
-    #[arg(short, long, global = true, value_name = "NAMESPACE", help_heading = KUBECTL)]
+    #[arg(short, long, global = true, value_name = "NAMESPACE", add = live::namespaces(), help_heading = KUBECTL)]
     pub namespace: Option<String>,
     /// Path to the kubeconfig file
     #[arg(long, global = true, value_name = "FILE", help_heading = KUBECTL)]
     pub kubeconfig: Option<PathBuf>,
     /// Context of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME", help_heading = KUBECTL)]
+    #[arg(long, global = true, value_name = "NAME", add = live::contexts(), help_heading = KUBECTL)]
     pub context: Option<String>,
     /// Cluster of the kubeconfig to use (the etcd cluster is the positional CLUSTER)
-    #[arg(long = "cluster", id = "kube_cluster", global = true, value_name = "NAME", help_heading = KUBECTL)]
+    #[arg(long = "cluster", id = "kube_cluster", global = true, value_name = "NAME", add = live::kube_clusters(), help_heading = KUBECTL)]
     pub kube_cluster: Option<String>,
     /// User of the kubeconfig to use
-    #[arg(long, global = true, value_name = "NAME", help_heading = KUBECTL)]
+    #[arg(long, global = true, value_name = "NAME", add = live::users(), help_heading = KUBECTL)]
     pub user: Option<String>,
     /// Address and port of the API server
     #[arg(short, long, global = true, value_name = "URL", help_heading = KUBECTL)]
@@ -106,7 +107,7 @@ pub struct S3ReadFlags {
     #[arg(long, value_name = "NAME", conflicts_with = "secret", help_heading = S3)]
     pub profile: Option<String>,
     /// Secret in the namespace with the AWS credentials to use
-    #[arg(long, value_name = "NAME", help_heading = S3)]
+    #[arg(long, value_name = "NAME", add = live::secrets(), help_heading = S3)]
     pub secret: Option<String>,
     /// CA certificates to trust for the endpoint
     #[arg(long, value_name = "FILE", help_heading = S3)]

@@ -1,5 +1,6 @@
 //! The command line: definitions, global flags, and the one place that prints.
 
+pub mod completion;
 pub mod flags;
 pub mod output;
 pub mod progress;
@@ -26,16 +27,40 @@ Exit codes:
   7    the backup failed in the cluster
   130  interrupted";
 
-/// Back up etcd to S3, and get it back, verified.
+const EXAMPLES: &str = "\
+Examples:
+  # once: the operator, and your AWS credentials
+  kubectl etcdbackup install -n databases
+  kubectl etcdbackup credentials -n databases
+
+  # back up an etcd cluster now, and wait for the outcome
+  kubectl etcdbackup create etcd-a -n databases --bucket etcd-backups --wait
+
+  # its newest snapshot to a file, proved
+  kubectl etcdbackup get etcd-a -n databases
+
+  # the same when Kubernetes is gone
+  kubectl etcdbackup get etcd-a -n databases --from s3 --bucket etcd-backups
+
+RBAC: each command's --help names what it needs";
+
+/// Back up etcd to S3, and get it back, verified
+///
+/// The plugin talks to the API server with your kubeconfig, and to S3 with your
+/// AWS credentials or those of a Secret. The operator runs the backups in the
+/// cluster. A file with a final name is complete and verified.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-etcdbackup",
     bin_name = "kubectl etcdbackup",
     version,
     after_help = EXIT_CODES,
+    after_long_help = format!("{EXAMPLES}\n\n{EXIT_CODES}"),
     disable_help_subcommand = true,
     disable_version_flag = true,
-    max_term_width = 100
+    // kubectl's help is plain, and nobody needs to switch colours off
+    color = clap::ColorChoice::Never,
+    max_term_width = 80
 )]
 pub struct Cli {
     #[command(flatten)]
@@ -57,6 +82,7 @@ pub enum Command {
     Install(commands::install::Args),
     Uninstall(commands::uninstall::Args),
     Check(commands::check::Args),
+    Completion(commands::completion::Args),
     Version(commands::version::Args),
     Operator(commands::operator::Args),
     #[command(subcommand)]

@@ -14,7 +14,7 @@ pub struct Ui {
 impl Ui {
     /// Talks to the process's own streams; `quiet` leaves only data, warnings and errors.
     pub fn new(quiet: bool) -> Self {
-        Self { quiet, terminal: io::stderr().is_terminal() }
+        Self { quiet, terminal: io::stderr().is_terminal() && !plain() }
     }
 
     /// Whether progress may be drawn over itself.
@@ -72,6 +72,13 @@ impl Ui {
         // nobody is left to tell when stderr itself is gone
         let _ = writeln!(io::stderr().lock(), "{}", printable(text));
     }
+}
+
+/// Whether escape sequences are unwanted: <https://no-color.org>, <https://bixense.com/clicolors>, and a terminal
+/// that says that it knows none.
+fn plain() -> bool {
+    let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|set| set == value);
+    std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty()) || is("CLICOLOR", "0") || is("TERM", "dumb")
 }
 
 /// Text of servers and stores may hold what a terminal takes for commands.

@@ -9,14 +9,17 @@ use crate::error::Error;
 
 /// Prints help where it was asked for, else the usage error; returns the process's exit code.
 pub fn report(error: &clap::Error) -> ExitCode {
-    let no_command = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
-    if no_command || !error.use_stderr() {
-        // a reader that has gone away is no error
-        let _ = error.print();
-        return ExitCode::from(if no_command { crate::error::ErrorKind::Usage.exit_code() } else { 0 });
-    }
-    let ours = from_clap(error, &command_words());
-    Ui::new(false).error(&ours);
+    let ui = Ui::new(false);
+    // as kubectl, a group of commands without a command shows its help, and that is no failure
+    let help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand || !error.use_stderr();
+    let ours = match help {
+        true => match ui.data(error.render().to_string()) {
+            Ok(()) => return ExitCode::SUCCESS,
+            Err(unwritten) => unwritten,
+        },
+        false => from_clap(error, &command_words()),
+    };
+    ui.error(&ours);
     ExitCode::from(ours.kind().exit_code())
 }
 
@@ -55,10 +58,11 @@ pub fn from_clap(error: &clap::Error, command: &str) -> Error {
         ErrorKind::MissingRequiredArgument => format!("required: {}", missing(error)),
         _ => first_sentence(error),
     };
-    let suggestion = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand].into_iter().find_map(text);
+    let suggested = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
+    let suggestion = suggested.into_iter().find_map(text);
     let mut ours = Error::usage(sentence);
     if let Some(suggestion) = suggestion {
-        ours = ours.hint(format!("did you mean {suggestion}?"));
+        ours = ours.hint(format!("did you mean {suggestion:?}?"));
     }
     ours.hint(format!("see '{command} --help' for usage"))
 }

@@ -12,11 +12,48 @@ use crate::cli::{KubeFlags, Ui};
 use crate::error::Result;
 
 /// In-cluster: take a snapshot into the store, or serve the store over HTTP
+///
+/// The operator's Jobs and Deployments run these; nobody needs to type them.
 #[derive(Debug, Subcommand)]
+#[command(after_long_help = EXAMPLES)]
 pub enum Agent {
     Backup(BackupArgs),
     Serve(ServeArgs),
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # as a Job runs it
+  kubectl etcdbackup agent backup --cluster-name etcd-a --bucket etcd-backups \\
+    --endpoints http://etcd-a-client:2379
+
+RBAC: none for backup; create on tokenreviews and subjectaccessreviews for serve
+
+Exit codes: see kubectl etcdbackup --help";
+
+/// clap wraps no usage.
+const BACKUP_USAGE: &str = "\
+kubectl etcdbackup agent backup [OPTIONS]
+           --cluster-name <CLUSTER> --endpoints <URL>";
+
+const BACKUP_EXAMPLES: &str = "\
+Examples:
+  # without Kubernetes, with the AWS credentials of the environment
+  kubectl etcdbackup agent backup --cluster-name etcd-a --bucket etcd-backups \\
+    --endpoints https://10.0.0.1:2379,https://10.0.0.2:2379 --tls-dir /etc/etcd
+
+RBAC: none; no API server is contacted
+
+Exit codes: see kubectl etcdbackup --help";
+
+const SERVE_EXAMPLES: &str = "\
+Examples:
+  # as the sidecar's Deployment runs it
+  kubectl etcdbackup agent serve --cluster-name etcd-a --bucket etcd-backups
+
+RBAC: create on tokenreviews and subjectaccessreviews, unless --anonymous
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// The store and the cluster, as the operator passes them to its Jobs and to the sidecar.
 #[derive(Debug, Clone, Args)]
@@ -38,7 +75,11 @@ pub struct StoreArgs {
 }
 
 /// Take a snapshot of the healthy member with the greatest revision and store it
+///
+/// All steps of one run go to that member. The object gets its name in the store
+/// only after the sha256 at the snapshot's end matched.
 #[derive(Debug, Clone, Args)]
+#[command(override_usage = BACKUP_USAGE, after_long_help = BACKUP_EXAMPLES)]
 pub struct BackupArgs {
     #[command(flatten)]
     pub store: StoreArgs,
@@ -78,7 +119,11 @@ pub struct BackupArgs {
 }
 
 /// Serve the stored snapshots over HTTP, as etcd-operator's backup sidecar did
+///
+/// Loopback, where a port-forward arrives, is open. Every other address wants a
+/// token of audience etcdbackup/NAMESPACE/CLUSTER.
 #[derive(Debug, Clone, Args)]
+#[command(after_long_help = SERVE_EXAMPLES)]
 pub struct ServeArgs {
     #[command(flatten)]
     pub store: StoreArgs,

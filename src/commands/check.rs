@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum};
 
+use crate::cli::completion::live;
 use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
 use crate::error::Result;
 use crate::kubernetes::Session;
@@ -21,7 +22,7 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 #[command(long_about = LONG, after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the etcd cluster [default: all that have an EtcdBackup in the namespace]
-    #[arg(value_name = "CLUSTER")]
+    #[arg(value_name = "CLUSTER", add = live::clusters())]
     cluster: Option<String>,
     /// Commands whose permissions are checked
     #[arg(long = "for", value_name = "COMMAND", value_enum, value_delimiter = ',',

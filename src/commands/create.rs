@@ -17,12 +17,14 @@ use kube::api::DynamicObject;
 use super::credentials::{self, ConfigMapFlags, ProfileFlags};
 use crate::api::EtcdBackup;
 use crate::api::dialect::Served;
+use crate::cli::completion::live;
 use crate::cli::flags::{parse_duration, parse_url};
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, S3Flags, Ui};
 use crate::error::{Error, Result};
 use crate::kubernetes::{self, Force, Session};
 use crate::signals;
+use crate::source::clusters;
 use form::{Written, full_name};
 use plan::{Credentials, Plan};
 use schedule::ScheduleFlags;
@@ -35,10 +37,10 @@ const ENCRYPTIONS: [&str; 2] = ["AES256", "aws:kms"];
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the etcd cluster; with --etcd-endpoints and --kubeadm only a name for its backups
-    #[arg(value_name = "CLUSTER")]
+    #[arg(value_name = "CLUSTER", add = live::clusters())]
     cluster: Option<String>,
     /// Name of the EtcdBackup [default: CLUSTER-yyyymmdd-hhmmss, or CLUSTER with a schedule]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = live::backups())]
     name: Option<String>,
     /// How the object names the etcd; auto is what the served CRD accepts
     #[arg(long, value_name = "FORM", value_enum, default_value = "auto")]
@@ -50,17 +52,17 @@ pub struct Args {
     #[arg(long, conflicts_with_all = ["etcd_endpoints", "client_tls_secret", "client_auth_secret"], help_heading = ETCD)]
     kubeadm: bool,
     /// Secret with the client certificate for etcd: keys tls.crt, tls.key, ca.crt
-    #[arg(long, value_name = "NAME", help_heading = ETCD)]
+    #[arg(long, value_name = "NAME", add = live::secrets(), help_heading = ETCD)]
     client_tls_secret: Option<String>,
     /// Secret with the keys username and password for etcd
-    #[arg(long, value_name = "NAME", help_heading = ETCD)]
+    #[arg(long, value_name = "NAME", add = live::secrets(), help_heading = ETCD)]
     client_auth_secret: Option<String>,
     #[command(flatten)]
     policy: ScheduleFlags,
     #[command(flatten)]
     s3: S3Flags,
     /// Secret with the key ca.crt to trust for the endpoint
-    #[arg(long, value_name = "NAME", help_heading = "S3 flags")]
+    #[arg(long, value_name = "NAME", add = live::secrets(), help_heading = "S3 flags")]
     ca_secret: Option<String>,
     /// How S3 encrypts the snapshots: AES256 or aws:kms [default: the bucket's own]
     #[arg(long, value_name = "HOW", value_parser = ENCRYPTIONS, hide_possible_values = true, help_heading = "S3 flags")]
@@ -69,7 +71,7 @@ pub struct Args {
     #[arg(long, value_name = "KEY", help_heading = "S3 flags")]
     kms_key_id: Option<String>,
     /// Secret with the AWS credentials, in the same namespace [default: aws-credential]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = live::secrets())]
     secret: Option<String>,
     /// Use no Secret: IRSA, Pod Identity or the instance's role
     #[arg(long, conflicts_with_all = ["secret", "with_credentials", "profile", "credentials_file", "config_file"])]
@@ -113,7 +115,8 @@ Examples:
   kubectl etcdbackup create etcd-a --bucket etcd-backups --wait
 
   # make the Secret from ~/.aws in the same call
-  kubectl etcdbackup create etcd-a --bucket etcd-backups --with-credentials --wait
+  kubectl etcdbackup create etcd-a --bucket etcd-backups --wait \\
+    --with-credentials
 
   # every six hours, and keep the last 28
   kubectl etcdbackup create etcd-a --bucket etcd-backups --every 6h --keep 28
@@ -128,13 +131,15 @@ Examples:
   kubectl etcdbackup create --kubeadm --bucket etcd-backups -n kube-system
 
   # an S3-compatible service
-  kubectl etcdbackup create etcd-a --bucket etcd-backups --endpoint-url https://s3.example.com --force-path-style
+  kubectl etcdbackup create etcd-a --bucket etcd-backups \\
+    --endpoint-url https://s3.example.com --force-path-style
 
   # no keys at all: IRSA, Pod Identity or an instance role
   kubectl etcdbackup create etcd-a --bucket etcd-backups --ambient
 
   # only look
-  kubectl etcdbackup create etcd-a --bucket etcd-backups --dry-run=client -o yaml
+  kubectl etcdbackup create etcd-a --bucket etcd-backups \\
+    --dry-run=client -o yaml
 
 RBAC: create on etcdbackups; get on secrets (to check), with --apply get and patch on etcdbackups, with --wait get on etcdbackups";
 
@@ -243,6 +248,8 @@ async fn prepare(
 ) -> Result<Option<credentials::Objects>> {
     if let Some(service) = &written.service {
         send::require_service(session, service, ui).await?;
+    } else if let (Some(cluster), true, false) = (&args.cluster, args.etcd_endpoints.is_empty(), args.kubeadm) {
+        clusters::doubt(session, cluster).await.iter().for_each(|doubt| ui.warn(doubt));
     }
     if let Some(objects) = &mut credentials {
         let words = objects.send(session, args.dry_run, Force::conflicts(args.force_conflicts)).await?;

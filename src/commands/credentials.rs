@@ -13,6 +13,7 @@ use kube::api::ObjectMeta;
 
 use crate::aws::profile::{self, File, Keys, Kind, Profile};
 use crate::aws::read::user_file;
+use crate::cli::completion::live;
 use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, Result};
@@ -55,7 +56,7 @@ struct CreateArgs {
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
     /// Name of the Secret [default: aws-credential, or aws-credential-env with --format env]
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", add = live::secrets())]
     secret_name: Option<String>,
     #[command(flatten)]
     configmap: ConfigMapFlags,
@@ -130,7 +131,7 @@ pub struct ConfigMapFlags {
     #[arg(long, value_name = "NAME", default_value = CONFIGMAP)]
     pub configmap_name: String,
     /// Write no ConfigMap
-    #[arg(long)]
+    #[arg(long, conflicts_with = "configmap_name")]
     pub no_configmap: bool,
 }
 

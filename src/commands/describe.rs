@@ -14,6 +14,7 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use crate::api::EtcdBackup;
+use crate::cli::completion::live;
 use crate::cli::{KubeFlags, Ui};
 use crate::error::{Error, Result};
 use crate::kubernetes::Session;
@@ -26,7 +27,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the EtcdBackup
-    #[arg(value_name = "NAME")]
+    #[arg(value_name = "NAME", add = live::backups())]
     name: String,
 }
 

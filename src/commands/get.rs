@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, ValueEnum};
 use semver::Version;
 
+use crate::cli::completion::live;
 use crate::cli::flags::parse_url;
 use crate::cli::output;
 use crate::cli::progress::Progress;
@@ -24,11 +25,14 @@ use find::{Found, find};
 use item::Item;
 
 /// Download the newest snapshot of a cluster to a file, proved
+///
+/// The file gets its name only after the sha256 at its end matched. The backup
+/// service of the cluster is asked first, through the API server, and then S3.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the etcd cluster
-    #[arg(value_name = "CLUSTER", required_unless_present_any = ["path", "service_url"])]
+    #[arg(value_name = "CLUSTER", add = live::clusters(), required_unless_present_any = ["path", "service_url"])]
     cluster: Option<String>,
     /// Where to get it from: the backup service, then S3; or only one of them
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
@@ -57,7 +61,7 @@ pub struct Args {
     #[command(flatten)]
     s3: S3ReadFlags,
     /// Print what would be downloaded, and download nothing
-    #[arg(short, long, value_name = "FORMAT")]
+    #[arg(short, long, value_name = "FORMAT", conflicts_with_all = ["file", "force"])]
     output: Option<OutputFormat>,
 }
 

@@ -25,6 +25,10 @@ pub const IMAGE: &str = concat!("ghcr.io/etcdbackup/kubectl-etcdbackup:v", env!(
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Install the CRD, RBAC and the operator
+///
+/// Run it again to upgrade or to change flags: objects are applied, and what is
+/// as it should be stays. The CRD is cluster-scoped; all else is in the
+/// namespace, unless --cluster-wide.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(long_about = LONG, after_long_help = EXAMPLES)]
 pub struct Args {

@@ -16,6 +16,7 @@ use serde_json::{Value, json};
 use super::get::check_directory_name;
 use super::get::item::Item;
 use crate::api::{EtcdBackup, names};
+use crate::cli::completion::live;
 use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
 use crate::error::{Error, Result};
 use crate::kubernetes::{self, Session};
@@ -29,7 +30,7 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the etcd cluster; without one the EtcdBackups of the namespace are listed
-    #[arg(value_name = "CLUSTER", conflicts_with = "path")]
+    #[arg(value_name = "CLUSTER", add = live::clusters(), conflicts_with = "path")]
     cluster: Option<String>,
     /// Where to look for snapshots: S3, else the service, which tells of its newest only
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]

@@ -9,7 +9,11 @@ use crate::error::{Error, Result};
 use crate::{kubernetes, operator};
 
 /// In-cluster: turn EtcdBackup objects into Jobs and keep their status
+///
+/// "kubectl etcdbackup install" makes the Deployment that runs this; nobody
+/// needs to type it.
 #[derive(Debug, Clone, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Image of the Jobs and sidecars: the operator's own
     #[arg(long, env = "OPERATOR_IMAGE", value_name = "IMAGE")]
@@ -45,6 +49,15 @@ pub struct Args {
     #[arg(long, value_name = "PORT", default_value_t = 8080)]
     pub health_port: u16,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # as the Deployment runs it
+  kubectl etcdbackup operator --image example.com/etcdbackup:v1
+
+RBAC: the Role or ClusterRole of kubectl etcdbackup install -o yaml
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// Runs the operator until it is told to stop.
 ///

@@ -16,7 +16,11 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Print the version of the plugin and of the installed operator
+///
+/// The operator's image is read from its Deployment in the namespace. Where that
+/// cannot be asked, stderr says why, and the exit code is 0 all the same.
 #[derive(Debug, Clone, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Only the plugin's; contacts nobody
     #[arg(long)]
@@ -25,6 +29,27 @@ pub struct Args {
     #[arg(short, long, value_name = "FORMAT", value_parser = ["json", "yaml"])]
     output: Option<String>,
 }
+
+const EXAMPLES: &str = "\
+Examples:
+  # the plugin, and the operator of the current namespace
+  kubectl etcdbackup version
+
+  # the operator of another namespace
+  kubectl etcdbackup version -n etcd-system
+
+  # only the plugin; contacts nobody
+  kubectl etcdbackup version --client
+
+  # for a script
+  kubectl etcdbackup version --client -o json
+
+  # of another Kubernetes cluster
+  kubectl etcdbackup version --context production -o yaml
+
+RBAC: get on deployments
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// Runs the command. An operator that cannot be asked is no failure: the plugin's version is there.
 ///

@@ -7,7 +7,7 @@ mod session;
 
 pub use apply::{Applied, Force, apply, create};
 pub use error::explain;
-pub use session::{Session, namespace};
+pub use session::{Session, kubeconfig, namespace};
 
 /// The field manager of everything this program applies.
 pub const FIELD_MANAGER: &str = "kubectl-etcdbackup";

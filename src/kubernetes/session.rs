@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 
 use super::error::explain;
@@ -28,7 +28,22 @@ impl Session {
     /// # Errors
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when there is no usable configuration.
     pub async fn connect(flags: &KubeFlags) -> Result<Self> {
+        Self::from_config(load(flags).await?, flags)
+    }
+
+    /// As [`Session::connect`], but a credential plugin gets neither the terminal nor stderr.
+    ///
+    /// # Errors
+    /// As [`Session::connect`].
+    pub async fn connect_silently(flags: &KubeFlags) -> Result<Self> {
         let mut config = load(flags).await?;
+        if let Some(plugin) = &mut config.auth_info.exec {
+            plugin.interactive_mode = Some(ExecInteractiveMode::Never);
+        }
+        Self::from_config(config, flags)
+    }
+
+    fn from_config(mut config: Config, flags: &KubeFlags) -> Result<Self> {
         override_by(&mut config, flags)?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
         // the default policy waits up to 1000 s between 15 tries: a person would take it for a hang
@@ -53,14 +68,19 @@ impl Session {
     }
 }
 
+/// The kubeconfig of the flags, else of the environment, where it can be read; contacts nobody.
+pub fn kubeconfig(flags: &KubeFlags) -> Option<Kubeconfig> {
+    let read = match &flags.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
+    };
+    read.ok()
+}
+
 /// The namespace that the flags or the kubeconfig name, else `default`; contacts nobody and runs nothing.
 pub fn namespace(flags: &KubeFlags) -> String {
     let of_context = || {
-        let kubeconfig = match &flags.kubeconfig {
-            Some(path) => Kubeconfig::read_from(path),
-            None => Kubeconfig::read(),
-        };
-        let kubeconfig = kubeconfig.ok()?;
+        let kubeconfig = kubeconfig(flags)?;
         let current = flags.context.clone().or(kubeconfig.current_context)?;
         kubeconfig.contexts.into_iter().find(|context| context.name == current)?.context?.namespace
     };

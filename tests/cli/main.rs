@@ -10,6 +10,7 @@ mod agent_faults;
 mod agent_histories;
 mod agent_path;
 mod agent_retention;
+mod completion;
 mod create_api;
 mod create_crds;
 mod create_terminal;
@@ -21,8 +22,10 @@ mod etcd;
 mod faults;
 mod get_from_s3;
 mod get_from_url;
+mod help;
 mod install;
 mod list;
+mod manners;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod servers;

@@ -5,6 +5,7 @@
 
 mod check;
 mod cluster;
+mod completion;
 mod crd;
 mod create;
 mod credentials;

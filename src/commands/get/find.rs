@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{self, Session};
 use crate::source::s3::{open_object, probe};
 use crate::source::service::{Door, ServiceSource};
-use crate::source::{self, Body, Listing, StoredSnapshot, Wanted, path};
+use crate::source::{self, Body, Listing, StoredSnapshot, Wanted, clusters, path};
 
 /// Longest token that is read: those of Kubernetes have about 1 KiB.
 const MOST_TOKEN: u64 = 64 * 1024;
@@ -68,10 +68,20 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Found
                 ui.say(format!("{}; trying s3", error.message()));
                 why = Some(error);
             }
-            Err(no) => return Err(no.into_error()),
+            Err(NoService::Unreachable(error)) => return Err(clusters::suggest(error, args.cluster(), kube).await),
+            Err(NoService::Refused(error)) => return Err(error),
         }
     }
-    from_s3(args, kube, &wanted, ui).await.map_err(|error| why.map_or(error.clone(), |why| both(error, &why)))
+    let error = match from_s3(args, kube, &wanted, ui).await {
+        Err(error) => why.map_or(error.clone(), |why| both(error, &why)),
+        found => return found,
+    };
+    let place = &args.s3.place;
+    match place.bucket.is_some() || place.path.is_some() {
+        // these promise that no API server is contacted
+        true if args.from == From::S3 => Err(error),
+        _ => Err(clusters::suggest(error, args.cluster(), kube).await),
+    }
 }
 
 /// What the last source says, and after it what the one before advised: either may be the way on.
