@@ -25,7 +25,7 @@ pub struct KubeFlags {
     /// Context of the kubeconfig to use
     #[arg(long, global = true, value_name = "NAME", add = live::contexts(), help_heading = KUBECTL)]
     pub context: Option<String>,
-    /// Cluster of the kubeconfig to use (the etcd cluster is the positional CLUSTER)
+    /// Cluster of the kubeconfig to use; etcd's is the positional CLUSTER
     #[arg(long = "cluster", id = "kube_cluster", global = true, value_name = "NAME", add = live::kube_clusters(), help_heading = KUBECTL)]
     pub kube_cluster: Option<String>,
     /// User of the kubeconfig to use
@@ -61,7 +61,7 @@ pub struct KubeFlags {
     /// Name to check the API server's certificate against
     #[arg(long, global = true, value_name = "NAME", help_heading = KUBECTL)]
     pub tls_server_name: Option<String>,
-    /// Time for a single request to the API server, such as 30s or 1m; 0 means no limit
+    /// Time for a request to the API server, such as 30s; 0 means no limit
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, help_heading = KUBECTL)]
     pub request_timeout: Option<Duration>,
     /// Print only data and errors: no progress, no talk
@@ -84,7 +84,7 @@ pub struct S3Flags {
     /// Directories below the prefix: v1/NAMESPACE/CLUSTER/ or v1/CLUSTER/
     #[arg(long, value_name = "LAYOUT", help_heading = S3)]
     pub layout: Option<Layout>,
-    /// Exact place of a snapshot, instead of the directories of a cluster (etcd-operator v0.8 and later)
+    /// Exact place of a snapshot, as in etcd-operator v0.8 and later
     #[arg(long, value_name = "BUCKET/KEY", value_parser = parse_path, conflicts_with_all = ["bucket", "prefix", "layout"], help_heading = S3)]
     pub path: Option<String>,
     /// AWS region
@@ -112,6 +112,26 @@ pub struct S3ReadFlags {
     /// CA certificates to trust for the endpoint
     #[arg(long, value_name = "FILE", help_heading = S3)]
     pub ca_bundle: Option<PathBuf>,
+}
+
+impl S3ReadFlags {
+    /// The first of these flags that was given.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let place = &self.place;
+        let given = [
+            ("--bucket", place.bucket.is_some()),
+            ("--prefix", place.prefix.is_some()),
+            ("--layout", place.layout.is_some()),
+            ("--path", place.path.is_some()),
+            ("--region", place.region.is_some()),
+            ("--endpoint-url", place.endpoint_url.is_some()),
+            ("--force-path-style", place.force_path_style),
+            ("--profile", self.profile.is_some()),
+            ("--secret", self.secret.is_some()),
+            ("--ca-bundle", self.ca_bundle.is_some()),
+        ];
+        given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+    }
 }
 
 /// A duration as kubectl takes it: `90s`, `1m30s`, `2h`, or `0`.

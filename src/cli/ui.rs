@@ -76,7 +76,7 @@ impl Ui {
 
 /// Whether escape sequences are unwanted: <https://no-color.org>, <https://bixense.com/clicolors>, and a terminal
 /// that says that it knows none.
-fn plain() -> bool {
+pub fn plain() -> bool {
     let is = |name: &str, value: &str| std::env::var_os(name).is_some_and(|set| set == value);
     std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty()) || is("CLICOLOR", "0") || is("TERM", "dumb")
 }

@@ -67,10 +67,12 @@ pub fn from_clap(error: &clap::Error, command: &str) -> Error {
     ours.hint(format!("see '{command} --help' for usage"))
 }
 
-/// The arguments that are missing, without clap's brackets around a positional one.
+/// The arguments that are missing, without clap's brackets around a positional one alone.
 fn missing(error: &clap::Error) -> String {
     let Some(ContextValue::Strings(names)) = error.get(ContextKind::InvalidArg) else { return String::new() };
-    names.iter().map(|name| name.trim_start_matches('<').trim_end_matches('>')).collect::<Vec<_>>().join(", ")
+    let bare =
+        |name: &String| name.strip_prefix('<').and_then(|name| name.strip_suffix('>')).unwrap_or(name).to_owned();
+    names.iter().map(bare).collect::<Vec<_>>().join(", ")
 }
 
 /// clap's own sentence without its `error: ` and without the usage that follows.

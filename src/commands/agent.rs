@@ -96,7 +96,7 @@ pub struct BackupArgs {
     #[arg(long, value_name = "LAYOUT", default_value = "cluster")]
     pub default_layout: crate::snapshot::Layout,
     /// With --path: a new key for each run, PATH_v<revision>_<time>
-    #[arg(long, requires = "path")]
+    #[arg(long, requires = "path", conflicts_with = "bucket")]
     pub periodic: bool,
     /// Snapshots of the current history to keep; 0 keeps all
     #[arg(long, value_name = "N", default_value_t = 0)]

@@ -18,10 +18,19 @@ use report::Report;
 const TIMEOUT: Duration = Duration::from_secs(15);
 
 /// Check cluster, operator, permissions, credentials, bucket and sidecar
+///
+/// One line a check: ok, skipped (and why), warning, or failed with what to do.
+/// Nothing is created or changed. The exit code is 0, or the greatest of the exit
+/// codes of the failed checks: 3 something is missing, 5 credentials or permission,
+/// 7 the newest EtcdBackup of a cluster failed.
+///
+/// The bucket is listed from here, as `get --from s3` would. The pods list it with
+/// the credentials of the EtcdBackup: that is what the check of the sidecar shows.
+/// etcd is not connected to: it listens inside the cluster.
 #[derive(Debug, Clone, ClapArgs)]
-#[command(long_about = LONG, after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Name of the etcd cluster [default: all that have an EtcdBackup in the namespace]
+    /// Name of the etcd cluster [default: all that have an EtcdBackup]
     #[arg(value_name = "CLUSTER", add = live::clusters())]
     cluster: Option<String>,
     /// Commands whose permissions are checked
@@ -34,18 +43,6 @@ pub struct Args {
     #[arg(short, long, value_name = "FORMAT", value_enum)]
     output: Option<Format>,
 }
-
-const LONG: &str = "\
-Check cluster, operator, permissions, credentials, bucket and sidecar
-
-One line a check: ok, skipped (and why), warning, or failed with what to do.
-Nothing is created or changed. The exit code is 0, or the greatest of the exit
-codes of the failed checks: 3 something is missing, 5 credentials or permission,
-7 the newest EtcdBackup of a cluster failed.
-
-The bucket is listed from here, as `get --from s3` would. The pods list it with
-the credentials of the EtcdBackup: that is what the check of the sidecar shows.
-etcd is not connected to: it listens inside the cluster.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -65,7 +62,9 @@ Examples:
   kubectl etcdbackup check -n etcd -o json
 
 RBAC: none of its own: what may not be read is a failed or skipped check;
-selfsubjectaccessreviews are open to everybody who is logged in";
+selfsubjectaccessreviews are open to everybody who is logged in
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// The commands whose permissions can be asked for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

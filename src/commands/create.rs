@@ -33,6 +33,10 @@ const ETCD: &str = "etcd flags";
 const ENCRYPTIONS: [&str; 2] = ["AES256", "aws:kms"];
 
 /// Back up an etcd cluster: create an EtcdBackup
+///
+/// The operator takes the snapshot and stores it in S3 under
+/// PREFIX/v1/CLUSTER/, named by etcd's version and revision. Without --wait the
+/// command ends as soon as the object is there.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -51,7 +55,7 @@ pub struct Args {
     /// Back up the etcd of a kubeadm control plane
     #[arg(long, conflicts_with_all = ["etcd_endpoints", "client_tls_secret", "client_auth_secret"], help_heading = ETCD)]
     kubeadm: bool,
-    /// Secret with the client certificate for etcd: keys tls.crt, tls.key, ca.crt
+    /// Secret with keys tls.crt, tls.key and ca.crt, for the client of etcd
     #[arg(long, value_name = "NAME", add = live::secrets(), help_heading = ETCD)]
     client_tls_secret: Option<String>,
     /// Secret with the keys username and password for etcd
@@ -64,7 +68,7 @@ pub struct Args {
     /// Secret with the key ca.crt to trust for the endpoint
     #[arg(long, value_name = "NAME", add = live::secrets(), help_heading = "S3 flags")]
     ca_secret: Option<String>,
-    /// How S3 encrypts the snapshots: AES256 or aws:kms [default: the bucket's own]
+    /// How S3 encrypts them: AES256 or aws:kms [default: as the bucket says]
     #[arg(long, value_name = "HOW", value_parser = ENCRYPTIONS, hide_possible_values = true, help_heading = "S3 flags")]
     server_side_encryption: Option<String>,
     /// Key for aws:kms
@@ -86,17 +90,17 @@ pub struct Args {
     from: ProfileFlags,
     #[command(flatten)]
     configmap: ConfigMapFlags,
-    /// Update the object of this --name, or the schedule, if it exists, by server-side apply
+    /// Update the object of this name if it exists, by server-side apply
     #[arg(long)]
     apply: bool,
-    /// Take over fields that another tool manages, of the Secret, the ConfigMap or the applied object
+    /// Take over fields of applied objects that another tool manages
     #[arg(long)]
     force_conflicts: bool,
     /// Wait for the outcome; it is the exit code
     #[arg(long)]
     wait: bool,
     /// How long to wait [default: a minute longer than --backup-timeout]
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "wait")]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
     timeout: Option<Duration>,
     /// Only check: none, client (contacts nobody) or server
     #[arg(long, value_name = "MODE", default_value = "none", conflicts_with = "wait")]
@@ -108,7 +112,7 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  # on a terminal: asks for what is missing, shows the object, and tells the flags
+  # on a terminal: asks for what is missing, shows it, and tells the flags
   kubectl etcdbackup create
 
   # back up etcd-a with the Secret aws-credential, and wait for the outcome
@@ -122,10 +126,13 @@ Examples:
   kubectl etcdbackup create etcd-a --bucket etcd-backups --every 6h --keep 28
 
   # at three at night
-  kubectl etcdbackup create etcd-a --bucket etcd-backups --schedule '0 3 * * *' --time-zone Europe/Amsterdam
+  kubectl etcdbackup create etcd-a --bucket etcd-backups \\
+    --schedule '0 3 * * *' --time-zone Europe/Amsterdam
 
   # an etcd by its URLs, with TLS
-  kubectl etcdbackup create etcd-a --bucket etcd-backups --etcd-endpoints https://etcd.example.com:2379 --client-tls-secret etcd-client-tls
+  kubectl etcdbackup create etcd-a --bucket etcd-backups \\
+    --etcd-endpoints https://etcd.example.com:2379 \\
+    --client-tls-secret etcd-client-tls
 
   # the control plane's own etcd, made by kubeadm
   kubectl etcdbackup create --kubeadm --bucket etcd-backups -n kube-system
@@ -141,7 +148,11 @@ Examples:
   kubectl etcdbackup create etcd-a --bucket etcd-backups \\
     --dry-run=client -o yaml
 
-RBAC: create on etcdbackups; get on secrets (to check), with --apply get and patch on etcdbackups, with --wait get on etcdbackups";
+RBAC: create on etcdbackups, with --wait get, with --apply get and patch; to
+look before get on secrets, services and customresourcedefinitions and list on
+pods; with --with-credentials create and patch on secrets and configmaps
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// How an object names the etcd: the forms that were released under one group and version.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

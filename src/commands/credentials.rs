@@ -1,6 +1,7 @@
 //! `credentials`: one AWS profile of the user's files into a Secret and a ConfigMap.
 
 mod check;
+mod flags;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -18,6 +19,7 @@ use crate::cli::output::{self, DryRun};
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, Result};
 use crate::kubernetes::{self, Force, Session};
+pub use flags::{ConfigMapFlags, ProfileFlags};
 
 /// The Secret's name where nothing else is said (etcd-operator, doc/design/s3_backup.md).
 pub const SECRET: &str = "aws-credential";
@@ -26,7 +28,10 @@ const ENV_SECRET: &str = "aws-credential-env";
 /// The ConfigMap's name where nothing else is said (etcd-operator, doc/design/s3_backup.md).
 pub const CONFIGMAP: &str = "aws-config";
 
-/// Put one profile of your AWS files into a Secret and a ConfigMap, or check what is there
+/// Put an AWS profile of yours into a Secret and a ConfigMap, or check them
+///
+/// Only the chosen profile leaves your machine, rewritten as [default]. Objects
+/// that exist are updated. Without a command it is the same as with create.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -44,8 +49,11 @@ enum Action {
 }
 
 /// Create or update the Secret and the ConfigMap (the default)
+///
+/// Only the chosen profile leaves your machine, rewritten as [default]. Objects
+/// that exist are updated.
 #[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
-#[command(after_long_help = EXAMPLES)]
+#[command(after_long_help = CREATE_EXAMPLES)]
 struct CreateArgs {
     #[command(flatten)]
     from: ProfileFlags,
@@ -55,7 +63,7 @@ struct CreateArgs {
     /// AWS region to store, instead of the profile's
     #[arg(long, value_name = "REGION")]
     region: Option<String>,
-    /// Name of the Secret [default: aws-credential, or aws-credential-env with --format env]
+    /// Name of the Secret [default: aws-credential; for env aws-credential-env]
     #[arg(long, value_name = "NAME", add = live::secrets())]
     secret_name: Option<String>,
     #[command(flatten)]
@@ -79,7 +87,7 @@ Examples:
   # another profile, into another namespace
   kubectl etcdbackup credentials --profile backup -n databases
 
-  # bare values under the keys access and secret, for operators that put them into the environment
+  # bare values under the keys access and secret, for a pod's environment
   kubectl etcdbackup credentials --format env --secret-name awsbackuptest
 
   # only look
@@ -88,7 +96,34 @@ Examples:
   # does the Secret work against the bucket?
   kubectl etcdbackup credentials check --bucket etcd-backups
 
-RBAC: create and patch on secrets and configmaps; for check get on both";
+RBAC: create and patch on secrets and configmaps; for check get on both
+
+Exit codes: see kubectl etcdbackup --help";
+
+const CREATE_EXAMPLES: &str = "\
+Examples:
+  # the default profile of ~/.aws
+  kubectl etcdbackup credentials create
+
+  # another profile, into another namespace
+  kubectl etcdbackup credentials create --profile backup -n databases
+
+  # other files, and a Secret of your own name
+  kubectl etcdbackup credentials create --credentials-file ./keys \\
+    --secret-name team
+
+  # the region with the keys, and no ConfigMap
+  kubectl etcdbackup credentials create --region eu-west-1 --no-configmap
+
+  # bare values under the keys access and secret, for a pod's environment
+  kubectl etcdbackup credentials create --format env --secret-name backup-keys
+
+  # only look
+  kubectl etcdbackup credentials create --dry-run=client -o yaml
+
+RBAC: create and patch on secrets and configmaps
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// The keys of the Secret.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -97,42 +132,6 @@ enum Format {
     Files,
     /// access and secret, bare values as Cassandra operators read them (no ConfigMap)
     Env,
-}
-
-/// Which profile of which files.
-#[derive(Debug, Clone, Default, PartialEq, Eq, ClapArgs)]
-pub struct ProfileFlags {
-    /// AWS profile to store
-    #[arg(long, value_name = "NAME")]
-    pub profile: Option<String>,
-    /// AWS credentials file [default: $AWS_SHARED_CREDENTIALS_FILE or ~/.aws/credentials]
-    #[arg(long, value_name = "FILE")]
-    pub credentials_file: Option<PathBuf>,
-    /// AWS config file [default: $AWS_CONFIG_FILE or ~/.aws/config]
-    #[arg(long, value_name = "FILE")]
-    pub config_file: Option<PathBuf>,
-}
-
-impl ProfileFlags {
-    fn name(&self) -> &str {
-        self.profile.as_deref().unwrap_or("default")
-    }
-
-    /// Whether any of them was given.
-    pub fn given(&self) -> bool {
-        self.profile.is_some() || self.credentials_file.is_some() || self.config_file.is_some()
-    }
-}
-
-/// Whether and how to write the ConfigMap.
-#[derive(Debug, Clone, PartialEq, Eq, ClapArgs)]
-pub struct ConfigMapFlags {
-    /// Name of the ConfigMap
-    #[arg(long, value_name = "NAME", default_value = CONFIGMAP)]
-    pub configmap_name: String,
-    /// Write no ConfigMap
-    #[arg(long, conflicts_with = "configmap_name")]
-    pub no_configmap: bool,
 }
 
 /// The objects to send.
@@ -172,7 +171,18 @@ fn only_after(word: &str, before: &CreateArgs) -> Result<()> {
     }
 }
 
+/// The bare values are the keys alone: what is about a region or a ConfigMap would be ignored.
+fn check_format(args: &CreateArgs) -> Result<()> {
+    let ignored = args.configmap.given().or(args.region.as_ref().map(|_| "--region"));
+    match ignored.filter(|_| args.format == Format::Env) {
+        Some(flag) => Err(Error::usage(format!("{flag} cannot be used with --format env"))
+            .hint("that form has neither region nor ConfigMap: leave the flag out")),
+        None => Ok(()),
+    }
+}
+
 async fn create(args: CreateArgs, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    check_format(&args)?;
     let namespace = kube.namespace.as_deref();
     let mut objects = match args.format {
         Format::Files => {
@@ -277,7 +287,7 @@ fn metadata(name: &str, namespace: Option<&str>) -> ObjectMeta {
 pub fn plan(profile: &Profile, secret_name: &str, configmap: &ConfigMapFlags, namespace: Option<&str>) -> Objects {
     let secret = secret(secret_name, namespace, [("config", &profile.config), ("credentials", &profile.credentials)]);
     let configmap = (!configmap.no_configmap).then(|| ConfigMap {
-        metadata: metadata(&configmap.configmap_name, namespace),
+        metadata: metadata(configmap.configmap_name.as_deref().unwrap_or(CONFIGMAP), namespace),
         data: Some(BTreeMap::from([("config".to_owned(), profile.config.clone())])),
         ..ConfigMap::default()
     });
@@ -353,8 +363,7 @@ mod tests {
             config: "[default]\nregion=us-west-1\n".to_owned(),
             session_token: false,
         };
-        let flags = ConfigMapFlags { configmap_name: CONFIGMAP.to_owned(), no_configmap: false };
-        let values = plan(&profile, "aws", &flags, None).values().unwrap();
+        let values = plan(&profile, "aws", &ConfigMapFlags::default(), None).values().unwrap();
         assert_eq!(
             output::to_yaml_stream(&values).unwrap(),
             "apiVersion: v1\ndata:\n  config: W2RlZmF1bHRdCnJlZ2lvbj11cy13ZXN0LTEK\n  credentials: W2RlZmF1bHRdCmF3c19hY2Nlc3Nfa2V5X2lkPWEK\n\

@@ -23,6 +23,8 @@ use crate::kubernetes::Session;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Describe an EtcdBackup: its spec, runs, events, and where the bytes are
+///
+/// What cannot be looked at is an error after the rest, and its exit code.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -45,14 +47,17 @@ Examples:
   # where are its bytes?
   kubectl etcdbackup describe nightly | grep 'Path:'
 
+  # of another cluster of your kubeconfig
+  kubectl etcdbackup describe nightly --context production
+
   # for a program, ask for the object itself
   kubectl get etcdbackups.etcd.database.coreos.com nightly -o yaml
 
-What cannot be looked at is an error after the rest, and its exit code.
-
 RBAC:
   get              etcdbackups.etcd.database.coreos.com
-  list             jobs.batch, cronjobs.batch, events";
+  list             jobs.batch, cronjobs.batch, events
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// The object and what belongs to it.
 struct Described {

@@ -37,7 +37,7 @@ pub struct Args {
     /// Where to get it from: the backup service, then S3; or only one of them
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
     from: From,
-    /// File or directory to write to, or - for stdout [default: the snapshot's own name]
+    /// File or directory, or - for stdout [default: the snapshot's own name]
     #[arg(short = 'O', long = "output-file", value_name = "FILE")]
     file: Option<PathBuf>,
     /// Replace the file if it exists
@@ -46,17 +46,17 @@ pub struct Args {
     /// Revision instead of the newest: decimal, or hexadecimal with 0x
     #[arg(long, value_name = "N", value_parser = parse_revision)]
     revision: Option<u64>,
-    /// The etcd that you will restore to; refuses a snapshot that does not suit it
+    /// The etcd to restore to; refuses a snapshot that does not suit it
     #[arg(long, value_name = "VERSION", value_parser = parse_version, conflicts_with = "path")]
     etcd_version: Option<Version>,
-    /// History to choose from, where the cluster was recreated: a name, or latest
+    /// History of a cluster that was recreated: a name, or latest
     #[arg(long, value_name = "NAME", conflicts_with = "path")]
     history: Option<String>,
-    /// URL of the backup service, such as that of an Ingress; needs no Kubernetes
+    /// URL of the backup service, such as an Ingress; needs no Kubernetes
     #[arg(long, value_name = "URL", value_parser = parse_url, conflicts_with_all = ["from", "path", "bucket"])]
     service_url: Option<String>,
     /// File with the bearer token for the service, or - for stdin
-    #[arg(long, value_name = "FILE", requires = "service_url")]
+    #[arg(long, value_name = "FILE", requires = "service_url", conflicts_with_all = ["from", "path", "bucket"])]
     token_file: Option<PathBuf>,
     #[command(flatten)]
     s3: S3ReadFlags,
@@ -86,7 +86,7 @@ Examples:
   kubectl etcdbackup get --path etcd-backups/etcd.backup
 
   # through an Ingress, without Kubernetes
-  kubectl etcdbackup get --service-url https://backup.example.com \
+  kubectl etcdbackup get --service-url https://backup.example.com \\
     --token-file token
 
   # only look
@@ -100,7 +100,9 @@ RBAC:
   list             etcdbackups.etcd.database.coreos.com
   get              secrets (else your own AWS credentials are used)
   for --service-url with a token (of the token's ServiceAccount):
-  get              etcdbackups/snapshot in etcd.database.coreos.com";
+  get              etcdbackups/snapshot in etcd.database.coreos.com
+
+Exit codes: see kubectl etcdbackup --help";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum From {
@@ -172,9 +174,15 @@ pub(super) fn interrupted(error: Error) -> Error {
 }
 
 fn check(args: &Args) -> Result<()> {
-    if args.s3.place.path.is_some() && args.from == From::Service {
-        return Err(Error::usage("--path is a place in S3, and --from service does not read S3")
-            .hint("leave out --from, or --path"));
+    let s3 = args.s3.first_given();
+    if let Some(flag) = s3.filter(|_| args.from == From::Service) {
+        return Err(Error::usage(format!("{flag} cannot be used with --from service, which does not read S3"))
+            .hint("leave one of them out"));
+    }
+    // the URL's certificate may need the bundle
+    if let Some(flag) = s3.filter(|flag| args.service_url.is_some() && *flag != "--ca-bundle") {
+        return Err(Error::usage(format!("{flag} cannot be used with --service-url, which does not read S3"))
+            .hint("leave one of them out"));
     }
     args.cluster.as_deref().map_or(Ok(()), check_directory_name)
 }

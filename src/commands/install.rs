@@ -24,13 +24,27 @@ pub const IMAGE: &str = concat!("ghcr.io/etcdbackup/kubectl-etcdbackup:v", env!(
 
 pub(super) const TIMEOUT: Duration = Duration::from_secs(30);
 
+/// How long to wait for the operator where nothing else is said: time for a slow registry.
+const WAIT: Duration = Duration::from_secs(120);
+
 /// Install the CRD, RBAC and the operator
 ///
-/// Run it again to upgrade or to change flags: objects are applied, and what is
-/// as it should be stays. The CRD is cluster-scoped; all else is in the
-/// namespace, unless --cluster-wide.
+/// Without --cluster-wide the operator works in its own namespace, with a Role
+/// there. Its sidecars serve snapshots through port-forwards only.
+///
+/// With --cluster-wide it works in all namespaces, with a ClusterRole. Its sidecars
+/// also serve bearers of a token: the API server is asked about tokens with the
+/// ClusterRole etcdbackup-token-review, which the operator binds to sidecars.
+///
+/// Run it again to upgrade or to change flags: objects are applied on the server,
+/// what is as it should be stays, and another scope removes the roles of the first.
+///
+/// The operator itself needs no AWS credentials. Jobs and sidecars run as
+/// spec.serviceAccountName of their EtcdBackup. --agent-service-account makes such
+/// a ServiceAccount in the operator's namespace, for EKS Pod Identity as it is, for
+/// IRSA with --iam-role-arn. For kube2iam set spec.pod.annotations instead.
 #[derive(Debug, Clone, ClapArgs)]
-#[command(long_about = LONG, after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Image of the operator and its agents
     #[arg(long, value_name = "IMAGE", default_value = IMAGE)]
@@ -47,25 +61,25 @@ pub struct Args {
     /// Bucket for objects that name none
     #[arg(long, value_name = "BUCKET", requires_all = ["backup_aws_secret", "backup_aws_config"])]
     backup_s3_bucket: Option<String>,
-    /// Namespace in which EtcdBackups may back up the control plane's own etcd
+    /// Namespace whose EtcdBackups may back up the control plane's own etcd
     #[arg(long, value_name = "NAMESPACE")]
     kubeadm_namespace: Option<String>,
-    /// Make this ServiceAccount for Jobs and sidecars; EtcdBackups name it in spec.serviceAccountName
+    /// Make this ServiceAccount for Jobs and sidecars; EtcdBackups must name it
     #[arg(long, value_name = "NAME")]
     agent_service_account: Option<String>,
     /// AWS role of that ServiceAccount (IRSA): sets eks.amazonaws.com/role-arn
     #[arg(long, value_name = "ARN", value_parser = parse_role_arn)]
     iam_role_arn: Option<String>,
-    /// Replace what somebody else installed: the CRD, or a cluster-wide operator in another namespace
+    /// Replace the CRD, or a cluster-wide operator, that somebody else installed
     #[arg(long)]
     force: bool,
     /// Wait until the operator runs
     #[arg(long, value_name = "BOOL", action = ArgAction::Set, num_args = 0..=1, require_equals = true,
           default_value_t = true, default_missing_value = "true")]
     wait: bool,
-    /// How long to wait
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "2m")]
-    timeout: Duration,
+    /// How long to wait [default: 2m]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    timeout: Option<Duration>,
     /// Only check: none, client (contacts nobody) or server
     #[arg(long, value_name = "MODE", default_value = "none")]
     dry_run: DryRun,
@@ -73,24 +87,6 @@ pub struct Args {
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<OutputFormat>,
 }
-
-const LONG: &str = "\
-Install the CRD, RBAC and the operator
-
-Without --cluster-wide the operator works in its own namespace, with a Role
-there. Its sidecars serve snapshots through port-forwards only.
-
-With --cluster-wide it works in all namespaces, with a ClusterRole. Its sidecars
-also serve bearers of a token: the API server is asked about tokens with the
-ClusterRole etcdbackup-token-review, which the operator binds to sidecars.
-
-Objects are applied on the server: a second run changes nothing, and a run with
-another scope removes the roles of the first.
-
-The operator itself needs no AWS credentials. Jobs and sidecars run as
-spec.serviceAccountName of their EtcdBackup. --agent-service-account makes such
-a ServiceAccount in the operator's namespace, for EKS Pod Identity as it is, for
-IRSA with --iam-role-arn. For kube2iam set spec.pod.annotations instead.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -115,7 +111,9 @@ Examples:
 RBAC: get and patch (create for what is not there) on what it makes:
 customresourcedefinitions, serviceaccounts, deployments, roles, rolebindings,
 or with --cluster-wide clusterroles and clusterrolebindings; delete on the roles
-and bindings of the other scope; and all that the roles grant (or escalate)";
+and bindings of the other scope; and all that the roles grant (or escalate)
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// The name of the ServiceAccount for Jobs and sidecars unless another is given.
 const AGENT: &str = "etcdbackup-agent";
@@ -140,6 +138,7 @@ fn parse_role_arn(text: &str) -> Result<String, String> {
 /// [`ErrorKind::General`] when somebody else's CRD of that name is installed; [`ErrorKind::TimedOut`] when
 /// the operator does not start in time; the API server's.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    check(&args)?;
     if args.output.is_some() || args.dry_run == DryRun::Client {
         let manifests = plan(&args, kubernetes::namespace(kube)).manifests()?;
         return print(&manifests, args.output, ui);
@@ -159,9 +158,23 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }
     scope::remove_other(&session, args.cluster_wide, args.dry_run, ui).await?;
     if args.wait && args.dry_run == DryRun::None {
-        wait::until_running(&session, args.timeout, ui).await?;
+        wait::until_running(&session, args.timeout.unwrap_or(WAIT), ui).await?;
     }
     Ok(())
+}
+
+/// Flags that nothing would read.
+fn check(args: &Args) -> Result<()> {
+    let excluded = |flag: &str, by: &str| {
+        Err(Error::usage(format!("{flag} cannot be used with {by}")).hint("leave one of them out"))
+    };
+    match (args.output, args.timeout) {
+        (Some(_), _) if args.dry_run == DryRun::Server => excluded("-o", "--dry-run=server"),
+        (Some(_), Some(_)) => excluded("--timeout", "-o"),
+        (_, Some(_)) if args.dry_run != DryRun::None => excluded("--timeout", "--dry-run"),
+        (_, Some(_)) if !args.wait => excluded("--timeout", "--wait=false"),
+        _ => Ok(()),
+    }
 }
 
 fn plan(args: &Args, namespace: String) -> Install {

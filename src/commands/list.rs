@@ -26,17 +26,19 @@ use rows::View;
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// List EtcdBackups, and the stored snapshots of a cluster
+///
+/// What cannot be listed is an error after the rest, and its exit code.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Name of the etcd cluster; without one the EtcdBackups of the namespace are listed
+    /// Name of the etcd cluster; without one only EtcdBackups are listed
     #[arg(value_name = "CLUSTER", add = live::clusters(), conflicts_with = "path")]
     cluster: Option<String>,
-    /// Where to look for snapshots: S3, else the service, which tells of its newest only
+    /// Where to look: S3, else the service, which tells of its newest only
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
     from: From,
     /// Only the snapshots of a history: a name, or latest
-    #[arg(long, value_name = "NAME", requires = "cluster")]
+    #[arg(long, value_name = "NAME", requires = "cluster", conflicts_with = "path")]
     history: Option<String>,
     /// EtcdBackups of all namespaces
     #[arg(short = 'A', long, conflicts_with_all = ["cluster", "path"])]
@@ -74,8 +76,6 @@ Examples:
   # the revisions that are stored
   kubectl etcdbackup list etcd-a -o json | jq '.snapshots[].revision'
 
-What cannot be listed is an error after the rest, and its exit code.
-
 RBAC:
   list             etcdbackups.etcd.database.coreos.com
   with CLUSTER:
@@ -83,7 +83,9 @@ RBAC:
   where S3 cannot be listed:
   get              services
   list             pods
-  get, create      pods/portforward";
+  get, create      pods/portforward
+
+Exit codes: see kubectl etcdbackup --help";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum From {
@@ -122,6 +124,10 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     if for_snapshots && args.cluster.is_none() && place.path.is_none() {
         return Err(Error::usage("--from and the S3 flags are about the snapshots of a cluster")
             .hint("name the cluster: kubectl etcdbackup list CLUSTER …"));
+    }
+    if let Some(flag) = args.s3.first_given().filter(|_| args.from == From::Service) {
+        return Err(Error::usage(format!("{flag} cannot be used with --from service, which does not read S3"))
+            .hint("leave one of them out"));
     }
     let only_store = place.path.is_some() || args.from == From::S3 && place.bucket.is_some() && args.cluster.is_some();
     let mut listed = Listed::default();

@@ -21,8 +21,18 @@ use crate::kubernetes::{FIELD_MANAGER, Session};
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Remove the operator and its RBAC; EtcdBackups and snapshots stay
+///
+/// Shows what goes and what stays, and asks. Without a terminal it needs --yes.
+///
+/// The CRD, EtcdBackups, Secrets, sidecars and everything in the bucket stay.
+/// Schedules that are CronJobs go on and store snapshots; Jobs that run now end by
+/// themselves. What they report reaches the status only when an operator is
+/// installed again.
+///
+/// --delete-crd deletes every EtcdBackup of the cluster, in all namespaces, and
+/// with them their Jobs, CronJobs and sidecars. Snapshots in the bucket stay.
 #[derive(Debug, Clone, ClapArgs)]
-#[command(long_about = LONG, after_long_help = EXAMPLES)]
+#[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Do not ask
     #[arg(short, long)]
@@ -34,19 +44,6 @@ pub struct Args {
     #[arg(long, value_name = "MODE", default_value = "none")]
     dry_run: DryRun,
 }
-
-const LONG: &str = "\
-Remove the operator and its RBAC; EtcdBackups and snapshots stay
-
-Shows what goes and what stays, and asks. Without a terminal it needs --yes.
-
-The CRD, EtcdBackups, Secrets, sidecars and everything in the bucket stay.
-Schedules that are CronJobs go on and store snapshots; Jobs that run now end by
-themselves. What they report reaches the status only when an operator is
-installed again.
-
---delete-crd deletes every EtcdBackup of the cluster, in all namespaces, and
-with them their Jobs, CronJobs and sidecars. Snapshots in the bucket stay.";
 
 const EXAMPLES: &str = "\
 Examples:
@@ -68,7 +65,9 @@ Examples:
 RBAC: list and delete on deployments, serviceaccounts, roles, rolebindings; for
 a cluster-wide operator get, list and delete on clusterrolebindings, list and
 delete on clusterroles; get and delete on customresourcedefinitions with
---delete-crd. To say what stays: list on etcdbackups, jobs and deployments";
+--delete-crd. To say what stays: list on etcdbackups, jobs and deployments
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// What is there, and what of it goes.
 struct Plan {

@@ -5,16 +5,12 @@
 //! the version of etcd.
 
 use jiff::Timestamp;
-use jiff::civil::DateTime;
-use jiff::tz::TimeZone;
 
 use crate::aws::S3;
 use crate::aws::s3::Object;
 use crate::error::{Error, ErrorKind, Result};
+use crate::snapshot::PathName;
 use crate::snapshot::metadata::Metadata;
-
-/// Form of the time at the end of a periodic key, and its length.
-const TAKEN: (&str, usize) = ("%Y-%m-%d-%H:%M:%S", 19);
 
 /// A snapshot below a path.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -93,23 +89,11 @@ fn sort(found: &mut [PathSnapshot]) {
 
 /// `None` for a sibling that only shares the prefix.
 fn read(path: &str, object: Object) -> Option<PathSnapshot> {
-    let rest = object.key.strip_prefix(path)?;
-    let (revision, taken) = match rest {
-        "" => (None, object.modified),
-        _ => periodic(rest).map(|(revision, taken)| (Some(revision), Some(taken)))?,
+    let (revision, taken) = match object.key == path {
+        true => (None, object.modified),
+        false => PathName::parse(path, &object.key).map(|name| (Some(name.revision), Some(name.time)))?,
     };
     Some(PathSnapshot { revision, taken, size: object.size, etag: object.etag, key: object.key })
-}
-
-/// `_v<revision>_<time>`.
-fn periodic(rest: &str) -> Option<(u64, Timestamp)> {
-    let (revision, taken) = rest.strip_prefix("_v")?.split_once('_')?;
-    if taken.len() != TAKEN.1 || !revision.bytes().all(|byte| byte.is_ascii_digit()) {
-        return None;
-    }
-    let revision = revision.parse::<u64>().ok().filter(|&revision| revision <= i64::MAX as u64)?;
-    let taken = DateTime::strptime(TAKEN.0, taken).ok()?.to_zoned(TimeZone::UTC).ok()?;
-    Some((revision, taken.timestamp()))
 }
 
 #[cfg(test)]

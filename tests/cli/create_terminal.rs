@@ -37,7 +37,10 @@ impl Terminal {
         tcsetattr(&line, OptionalActions::Now, &modes).unwrap();
         let before = tcgetattr(&line).unwrap();
         let end = |line: &OwnedFd| Stdio::from(line.try_clone().unwrap());
-        command.env("TERM", "xterm").stdin(end(&line)).stderr(end(&line)).stdout(Stdio::piped());
+        if !command.get_envs().any(|(name, _)| name == "TERM") {
+            command.env("TERM", "xterm");
+        }
+        command.stdin(end(&line)).stderr(end(&line)).stdout(Stdio::piped());
         let child = command.spawn().unwrap();
         let keyboard = File::from(keyboard);
         let mut output = keyboard.try_clone().unwrap();

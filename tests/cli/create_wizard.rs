@@ -24,6 +24,22 @@ fn has_colours(shown: &str) -> bool {
     sequences.into_iter().any(|rest| rest.trim_start_matches(|c: char| c.is_ascii_digit() || c == ';').starts_with('m'))
 }
 
+/// Answers every question up to the last one, where choices are numbers.
+fn answer_all_plainly(terminal: &mut Terminal) {
+    terminal.answer("etcd cluster: ", "etcd-b\u{7f}a\r");
+    terminal.expect("  3  no keys");
+    terminal.answer("Number", "4\r");
+    terminal.expect("not a number from 1 to 3");
+    terminal.answer("Number", "3\r");
+    terminal.answer("Bucket: ", "etcd-backups\r");
+    terminal.answer("Prefix", ENTER);
+    terminal.expect("How often");
+    terminal.answer("Number", "2\r");
+    terminal.answer("Snapshots to keep", "24\r");
+    terminal.expect("backupIntervalInSecond: 3600");
+    terminal.expect("Create it?");
+}
+
 /// Answers every question up to the last one.
 fn answer_all(terminal: &mut Terminal) {
     terminal.answer("etcd cluster: ", "etcd-a\r");
@@ -38,8 +54,7 @@ fn answer_all(terminal: &mut Terminal) {
 
 #[test]
 fn answers_do_what_the_command_line_that_is_shown_does() {
-    let mut sandbox = Sandbox::new();
-    sandbox.set("NO_COLOR", "1");
+    let sandbox = Sandbox::new();
     let mut terminal = terminal(&sandbox, "create -n databases --dry-run=client -o yaml");
     answer_all(&mut terminal);
     terminal.keys("y");
@@ -51,7 +66,25 @@ fn answers_do_what_the_command_line_that_is_shown_does() {
     let typed = sandbox.run(line);
     assert_eq!(String::from_utf8_lossy(&typed.stdout), stdout);
     assert!(stdout.contains("name: etcd-a\n"), "{stdout}");
-    assert!(!has_colours(&shown), "colours in spite of NO_COLOR: {shown:?}");
+}
+
+#[test]
+fn where_no_escape_sequences_are_wanted_the_questions_have_none() {
+    for (name, value) in [("NO_COLOR", "1"), ("CLICOLOR", "0"), ("TERM", "dumb")] {
+        let mut sandbox = Sandbox::new();
+        sandbox.set(name, value);
+        let mut done = terminal(&sandbox, "create --dry-run=client");
+        answer_all_plainly(&mut done);
+        done.keys("y\r");
+        let mut left = terminal(&sandbox, "create etcd-a --dry-run=client");
+        left.answer("Number", ESCAPE);
+        for (terminal, expected) in [(done, 0), (left, 130)] {
+            let (code, stdout, shown) = terminal.end();
+            assert_eq!(code, Some(expected), "{name}={value}: {shown:?}");
+            assert_eq!(stdout.ends_with("etcd-a created (dry run)\n"), expected == 0, "{stdout}");
+            assert!(!shown.contains('\u{1b}'), "{name}={value}: {shown:?}");
+        }
+    }
 }
 
 #[test]

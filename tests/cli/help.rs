@@ -57,7 +57,7 @@ fn every_command_has_a_line_a_text_examples_its_rbac_and_the_way_to_the_exit_cod
         assert!(!about.is_empty() && !about.contains('\n') && !about.ends_with('.'), "{words}: {about:?}");
         assert!(long.len() > about.len(), "{words}: no text");
         let after = after_help(&command);
-        assert!(after.contains("\nRBAC: "), "{words}: no RBAC");
+        assert!(after.contains("\nRBAC:"), "{words}: no RBAC");
         assert!(after.contains("\nExit codes:"), "{words}: no exit codes");
         // manifests start these, not people; one line shows what the manifest says
         let in_cluster =

@@ -26,7 +26,7 @@ use crate::sandbox::Sandbox;
 use crate::servers::{READER, STORE, snapshot};
 
 /// kubectl's short flags, and our own that it has not.
-const SHORTS: [(char, &str); 11] = [
+const SHORTS: [(char, &str); 12] = [
     ('n', "namespace"),
     ('o', "output"),
     ('A', "all-namespaces"),
@@ -38,6 +38,7 @@ const SHORTS: [(char, &str); 11] = [
     ('w', "watch"),
     ('h', "help"),
     ('O', "output-file"),
+    ('y', "yes"),
 ];
 
 #[test]
@@ -69,7 +70,10 @@ fn a_missing_argument_is_exit_2_on_every_command() {
 #[test]
 fn a_group_of_commands_alone_shows_its_help() {
     let sandbox = Sandbox::new();
-    for (words, command) in commands().into_iter().filter(|(_, command)| command.has_subcommands()) {
+    // its default is `create`
+    let with_default = "kubectl etcdbackup credentials";
+    let groups = commands().into_iter().filter(|(words, command)| command.has_subcommands() && words != with_default);
+    for (words, command) in groups {
         let line = words.trim_start_matches("kubectl etcdbackup");
         let (alone, asked) = (sandbox.run(line), sandbox.run(&format!("{line} -h")));
         assert_eq!((alone.code, alone.stderr.as_str()), (Some(0), ""), "{words}: {alone}");
@@ -81,25 +85,48 @@ fn a_group_of_commands_alone_shows_its_help() {
 #[test]
 fn a_flag_that_would_be_ignored_is_an_error() {
     let sandbox = Sandbox::new();
-    for line in [
-        "create etcd-a --bucket bbb --timeout 5m",
-        "create etcd-a --bucket bbb --apply",
-        "create etcd-a --bucket bbb --wait --dry-run=client",
-        "create etcd-a --bucket bbb --ambient --secret aws",
-        "create etcd-a --bucket bbb --ambient --profile work",
-        "credentials --no-configmap --configmap-name conf",
-        "get etcd-a -o json -O file",
-        "get etcd-a -o json --force",
-        "get etcd-a --from service --bucket bbb",
-        "get etcd-a --path bbb/key --prefix team",
-        "get etcd-a --secret aws --profile work",
-        "install --backup-s3-bucket bbb",
-        "operator --image i --backup-s3-bucket bbb",
-        "agent backup --cluster-name a --endpoints http://e --bucket bbb --periodic",
-        "agent backup --cluster-name a --endpoints http://e --bucket bbb --kms-key-id k",
+    // clap's `requires` is void where the required flag conflicts with another that was given
+    for (flag, other, line) in [
+        ("--timeout", "--wait", "create etcd-a --bucket bbb --timeout 5m"),
+        ("--timeout", "--wait", "create etcd-a --bucket bbb --timeout 5m --dry-run=client"),
+        ("--time-zone", "--every", "create etcd-a --bucket bbb --every 1h --time-zone UTC"),
+        ("--apply", "--name", "create etcd-a --bucket bbb --apply"),
+        ("--wait", "--dry-run", "create etcd-a --bucket bbb --wait --dry-run=client"),
+        ("--ambient", "--secret", "create etcd-a --bucket bbb --ambient --secret aws"),
+        ("--ambient", "--profile", "create etcd-a --bucket bbb --ambient --profile work"),
+        ("--configmap-name", "--with-credentials", "create etcd-a --bucket bbb --configmap-name conf"),
+        ("--no-configmap", "--with-credentials", "create etcd-a --bucket bbb --no-configmap"),
+        ("--force-conflicts", "--apply", "create etcd-a --bucket bbb --force-conflicts"),
+        ("--no-configmap", "--configmap-name", "credentials --no-configmap --configmap-name conf"),
+        ("--region", "--format", "credentials --format env --region eu-west-1"),
+        ("--configmap-name", "--format", "credentials create --format env --configmap-name conf"),
+        ("--no-configmap", "--format", "credentials --format env --no-configmap"),
+        ("--output", "--output-file", "get etcd-a -o json -O file"),
+        ("--output", "--force", "get etcd-a -o json --force"),
+        ("--bucket", "--from", "get etcd-a --from service --bucket bbb"),
+        ("--ca-bundle", "--from", "get etcd-a --from service --ca-bundle ca.crt"),
+        ("--secret", "--service-url", "get etcd-a --service-url https://e --secret aws"),
+        ("--token-file", "--from", "get etcd-a --from s3 --token-file token"),
+        ("--history", "--path", "list --path bbb/key --history latest"),
+        ("--path", "--prefix", "get etcd-a --path bbb/key --prefix team"),
+        ("--secret", "--profile", "get etcd-a --secret aws --profile work"),
+        ("--region", "--from", "list etcd-a --from service --region eu-west-1"),
+        ("", "--backup-aws-secret", "install --backup-s3-bucket bbb"),
+        ("--timeout", "--wait=false", "install --timeout 5m --wait=false"),
+        ("--timeout", "--dry-run", "install --timeout 5m --dry-run=server"),
+        ("--timeout", "-o", "install --timeout 5m -o yaml"),
+        ("-o", "--dry-run=server", "install -o yaml --dry-run=server"),
+        ("", "--backup-aws-secret", "operator --image i --backup-s3-bucket bbb"),
+        ("--periodic", "--bucket", "agent backup --cluster-name a --endpoints http://e:1 --bucket bbb --periodic"),
+        (
+            "",
+            "--server-side-encryption <ALGORITHM>",
+            "agent backup --cluster-name a --endpoints http://e:1 --bucket bbb --kms-key-id k",
+        ),
     ] {
         let output = sandbox.run(line);
-        assert_eq!(output.code, Some(2), "{line}: {output}");
+        assert_eq!((output.code, output.stdout.len()), (Some(2), 0), "{line}: {output}");
+        assert!(output.stderr.contains(flag) && output.stderr.contains(other), "{line}: {output}");
     }
 }
 

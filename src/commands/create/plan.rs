@@ -49,6 +49,7 @@ impl Plan {
     /// what is missing, and for flags that contradict each other.
     pub(super) fn new(args: &Args, namespace: Option<&str>, now: jiff::Timestamp) -> Result<Self> {
         check(args)?;
+        check_used(args)?;
         let cluster = match (&args.cluster, args.kubeadm) {
             (Some(cluster), _) => cluster.clone(),
             (None, true) => KUBEADM_CLUSTER.to_owned(),
@@ -87,6 +88,9 @@ pub(super) fn check(args: &Args) -> Result<()> {
     if args.apply && args.name.is_none() && !args.policy.repeats() {
         return Err(missing("--name, because --apply updates an object of that name"));
     }
+    if args.timeout.is_some() && !args.wait {
+        return Err(Error::usage("--timeout needs --wait").hint("the time of the backup itself is --backup-timeout"));
+    }
     if args.api == ApiDialect::Cluster && !args.etcd_endpoints.is_empty() {
         return Err(Error::usage("--api cluster cannot be used with --etcd-endpoints").hint("leave --api out"));
     }
@@ -95,6 +99,19 @@ pub(super) fn check(args: &Args) -> Result<()> {
     }
     if args.kms_key_id.is_some() && args.server_side_encryption.as_deref() != Some("aws:kms") {
         return Err(Error::usage("--kms-key-id needs --server-side-encryption aws:kms"));
+    }
+    Ok(())
+}
+
+/// Flags that nothing would read. Answers may still give them a meaning, so this comes after the questions.
+fn check_used(args: &Args) -> Result<()> {
+    let makes = args.with_credentials || args.from.given();
+    if let Some(flag) = args.configmap.given().filter(|_| !makes) {
+        return Err(Error::usage(format!("{flag} needs --with-credentials")).hint("leave it out: no ConfigMap is made"));
+    }
+    if args.force_conflicts && !args.apply && !makes {
+        return Err(Error::usage("--force-conflicts needs --apply or --with-credentials")
+            .hint("leave it out: nothing that exists is changed"));
     }
     Ok(())
 }

@@ -23,9 +23,9 @@ pub struct ScheduleFlags {
     #[arg(long, value_name = "CRON", value_parser = cron::parse, conflicts_with = "wait", help_heading = SCHEDULE)]
     schedule: Option<String>,
     /// Time zone of --schedule, such as Europe/Amsterdam [default: the controller manager's]
-    #[arg(long, value_name = "ZONE", value_parser = cron::parse_zone, requires = "schedule", help_heading = SCHEDULE)]
+    #[arg(long, value_name = "ZONE", value_parser = cron::parse_zone, requires = "schedule", conflicts_with = "every", help_heading = SCHEDULE)]
     time_zone: Option<String>,
-    /// Keep the newest N snapshots, and let backups delete older ones of this cluster [default: all]
+    /// Keep the newest N snapshots of the cluster, delete older [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1_000_000), help_heading = SCHEDULE)]
     keep: Option<i64>,
     /// Take no backups until this is unset in the object

@@ -21,7 +21,11 @@ use report::{Check, Report};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Does a Secret, or a profile of yours, work against a bucket? One line a check
+/// Check that a Secret, or a profile of yours, works against a bucket
+///
+/// One line a check; the first that failed is the exit code. Without --bucket
+/// only the keys, the region and the identity are checked. Without --read-only a
+/// small object is written below the prefix, and deleted.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -46,17 +50,23 @@ Examples:
   # the Secret aws-credential against a bucket
   kubectl etcdbackup credentials check --bucket etcd-backups
 
+  # only whose keys they are
+  kubectl etcdbackup credentials check -n databases
+
   # another Secret, an S3-compatible service, a prefix
-  kubectl etcdbackup credentials check --secret minio -n databases --bucket etcd-backups --prefix team-x \\
-    --endpoint-url https://s3.example.com --force-path-style
+  kubectl etcdbackup credentials check --secret minio --bucket etcd-backups \\
+    --prefix team-x --endpoint-url https://s3.example.com --force-path-style
 
   # a profile of your own, without Kubernetes; nothing is written
-  kubectl etcdbackup credentials check --profile backup --bucket etcd-backups --read-only
+  kubectl etcdbackup credentials check --profile backup \\
+    --bucket etcd-backups --read-only
 
-Without --bucket only the keys, the region and the identity are checked. Without --read-only a small object
-is written below the prefix, and deleted.
+  # every field, for a program
+  kubectl etcdbackup credentials check --bucket etcd-backups -o json
 
-RBAC: get on the secret and the configmap; none with --profile";
+RBAC: get on the secret and the configmap; none with --profile
+
+Exit codes: see kubectl etcdbackup --help";
 
 /// How to print the checks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

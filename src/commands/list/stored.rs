@@ -38,7 +38,7 @@ pub(super) async fn find(
     kube: &KubeFlags,
     ui: &Ui,
 ) -> Stored {
-    if from == From::Service && flags.place.path.is_none() {
+    if from == From::Service {
         return Stored::of(offered(cluster, history, kube, ui).await);
     }
     let unplaced = match place::resolve(cluster, flags, kube, ui).await {
