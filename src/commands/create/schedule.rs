@@ -22,7 +22,7 @@ pub struct ScheduleFlags {
     /// Back up by the clock: five fields of cron, or @hourly, @daily, @weekly, @monthly, @yearly
     #[arg(long, value_name = "CRON", value_parser = cron::parse, conflicts_with = "wait", help_heading = SCHEDULE)]
     schedule: Option<String>,
-    /// Time zone of --schedule, such as Europe/Amsterdam [default: the controller manager's]
+    /// Time zone of --schedule, such as Europe/Amsterdam [default: UTC]
     #[arg(long, value_name = "ZONE", value_parser = cron::parse_zone, requires = "schedule", conflicts_with = "every", help_heading = SCHEDULE)]
     time_zone: Option<String>,
     /// Keep the newest N snapshots of the cluster, delete older [default: all]
