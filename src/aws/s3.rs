@@ -1,5 +1,7 @@
 //! An S3 client that knows which credentials it uses, and the calls that snapshots need.
 
+mod listing;
+
 use std::path::Path;
 use std::time::Duration;
 
@@ -13,6 +15,7 @@ use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 
+pub use self::listing::{BegunUpload, Object};
 use super::{ProfileFiles, explain, provider};
 use crate::error::{Error, Result};
 
@@ -78,24 +81,6 @@ pub struct Access {
     pub ca_pem: Option<Vec<u8>>,
 }
 
-/// An object as a listing shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Object {
-    pub key: String,
-    pub size: u64,
-    pub etag: Option<String>,
-    pub modified: Option<jiff::Timestamp>,
-}
-
-/// A multipart upload that was begun and neither completed nor aborted.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BegunUpload {
-    pub key: String,
-    pub id: String,
-    /// When it was begun, by the store's clock.
-    pub begun: jiff::Timestamp,
-}
-
 /// A client for one bucket.
 #[derive(Debug, Clone)]
 pub struct S3 {
@@ -157,29 +142,6 @@ impl S3 {
         format!("s3://{}/{key}", self.bucket)
     }
 
-    /// All objects below `prefix`, page by page.
-    ///
-    /// # Errors
-    /// As [`explain`].
-    pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
-        let mut objects = Vec::new();
-        let mut token = None;
-        loop {
-            let request =
-                self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix).set_continuation_token(token);
-            let page = request
-                .send()
-                .await
-                .map_err(|error| explain(&error, &format!("listing {}", self.url(prefix)), self))?;
-            objects.extend(page.contents().iter().filter_map(object));
-            // some services say "truncated" and give no token; asking again would never end
-            token = page.next_continuation_token().map(str::to_owned);
-            if page.is_truncated() != Some(true) || token.is_none() {
-                return Ok(objects);
-            }
-        }
-    }
-
     /// The object's headers; `None` when there is no such key.
     ///
     /// # Errors
@@ -211,30 +173,6 @@ impl S3 {
         deleted.map(drop).map_err(|error| explain(&error, &format!("deleting {}", self.url(key)), self))
     }
 
-    /// Unfinished uploads below `prefix`, page by page.
-    ///
-    /// # Errors
-    /// As [`explain`].
-    pub async fn begun_uploads(&self, prefix: &str) -> Result<Vec<BegunUpload>> {
-        let mut uploads = Vec::new();
-        let mut after: Option<(String, Option<String>)> = None;
-        loop {
-            let (key, id) = after.clone().unzip();
-            let request = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
-            let page = request.set_key_marker(key).set_upload_id_marker(id.flatten()).send().await;
-            let doing = || format!("listing unfinished uploads below {}", self.url(prefix));
-            let page = page.map_err(|error| explain(&error, &doing(), self))?;
-            uploads.extend(page.uploads().iter().filter_map(begun));
-            let next = page.next_key_marker().filter(|key| !key.is_empty());
-            let next = next.map(|key| (key.to_owned(), page.next_upload_id_marker().map(str::to_owned)));
-            // a marker that does not move would never end
-            if page.is_truncated() != Some(true) || next.is_none() || next == after {
-                return Ok(uploads);
-            }
-            after = next;
-        }
-    }
-
     /// Aborts an upload: its parts are gone, and nothing shows under its key.
     ///
     /// # Errors
@@ -247,21 +185,6 @@ impl S3 {
             Err(error) => Err(explain(&error, &format!("aborting the upload of {}", self.url(key)), self)),
         }
     }
-}
-
-fn begun(upload: &aws_sdk_s3::types::MultipartUpload) -> Option<BegunUpload> {
-    let begun = jiff::Timestamp::new(upload.initiated()?.secs(), 0).ok()?;
-    Some(BegunUpload { key: upload.key()?.to_owned(), id: upload.upload_id()?.to_owned(), begun })
-}
-
-fn object(object: &aws_sdk_s3::types::Object) -> Option<Object> {
-    let modified = object.last_modified().and_then(|time| jiff::Timestamp::new(time.secs(), 0).ok());
-    Some(Object {
-        key: object.key()?.to_owned(),
-        size: u64::try_from(object.size()?).ok()?,
-        etag: object.e_tag().map(str::to_owned),
-        modified,
-    })
 }
 
 pub(super) async fn load(source: &CredentialSource, access: &Access) -> Result<SdkConfig> {

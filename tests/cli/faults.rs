@@ -14,6 +14,8 @@ pub enum Fate {
     Break,
     /// It never arrives, and the connection stays open.
     Hang,
+    /// It never arrives, and this is the answer: a status and a body of XML.
+    Answer(u16, &'static str),
 }
 
 /// Listens on a port of its own and decides over each request by its head.
@@ -79,6 +81,13 @@ fn carry(
         return client.shutdown(Shutdown::Both);
     }
     if fate == Fate::Hang {
+        return copy(&mut client, &mut std::io::sink()).map(drop);
+    }
+    if let Fate::Answer(status, body) = fate {
+        let length = body.len();
+        write!(client, "HTTP/1.1 {status} Said\r\ncontent-type: application/xml\r\ncontent-length: {length}\r\n")?;
+        write!(client, "connection: close\r\n\r\n{body}")?;
+        // what is still on its way must not end the connection before the answer is read
         return copy(&mut client, &mut std::io::sink()).map(drop);
     }
     let mut server = TcpStream::connect(upstream)?;

@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use crate::faults::{Fate, Network};
 use crate::sandbox::{Output, Sandbox};
 use crate::servers::{READER, ROOT, STORE, free_ports, snapshot};
 
@@ -33,6 +34,19 @@ fn the_newest_is_downloaded_proved_and_named() {
     assert_snapshot!(shown(&output));
     assert_eq!(std::fs::read(sandbox.path().join(NEWEST)).unwrap(), snapshot(9, 2));
     assert_eq!(files(&sandbox), [NEWEST]);
+}
+
+#[test]
+fn a_layout_that_may_not_be_listed_is_said() {
+    let (bucket, sandbox) = (STORE.bucket("part-refused"), Sandbox::with_keys(READER));
+    bucket.put(&format!("v1/etcd-a/{NEWEST}"), &snapshot(9, 2));
+    let network = Network::before(STORE.url.as_str(), |head, _| match head.contains("prefix=v1%2Fdefault%2F") {
+        true => Fate::Answer(403, "<Error><Code>AccessDenied</Code></Error>"),
+        false => Fate::Deliver,
+    });
+    let output = sandbox.run(&format!("get etcd-a --from s3 -o name {}", bucket.flags_through(&network.url)));
+    assert_eq!(output.stdout, format!("{NEWEST}\n").as_bytes(), "{output}");
+    assert!(output.stderr.contains("layout Namespaced could not be listed: s3: access denied"), "{output}");
 }
 
 #[test]

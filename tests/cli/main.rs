@@ -29,4 +29,5 @@ mod manners;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod servers;
+mod store_pages;
 mod usage;

@@ -137,7 +137,12 @@ async fn from_s3(args: &Args, kube: &KubeFlags, wanted: &Wanted, ui: &Ui) -> Res
 
 async fn in_directories(cluster: &str, place: &Resolved, wanted: &Wanted, ui: &Ui) -> Result<Found> {
     let at = place.as_place(cluster);
-    let (source, listing) = probe(&place.s3, at).await?.one(&place.s3, at)?;
+    let probed = probe(&place.s3, at).await?;
+    // where nothing is found the error says so
+    for (layout, error) in probed.refused.iter().filter(|_| !probed.found.is_empty()) {
+        ui.say(format!("s3: layout {layout} could not be listed: {}", error.message()));
+    }
+    let (source, listing) = probed.one(&place.s3, at)?;
     ui.say(format!("s3: {} in {}", counted(listing.snapshots.len()), source.s3.url(&source.directory)));
     warn_of_foreign(&listing, ui);
     let snapshot = source::select(&listing.snapshots, wanted)?;

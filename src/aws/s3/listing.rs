@@ -1,0 +1,135 @@
+//! Listings that are whole or an error: where a page is lost, an old snapshot passes for the newest.
+
+use std::collections::HashSet;
+
+use aws_sdk_s3::operation::list_objects_v2::ListObjectsV2Output;
+
+use super::S3;
+use crate::aws::explain;
+use crate::error::{Error, Result};
+
+/// An object as a listing shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Object {
+    pub key: String,
+    pub size: u64,
+    pub etag: Option<String>,
+    pub modified: Option<jiff::Timestamp>,
+}
+
+/// A multipart upload that was begun and neither completed nor aborted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BegunUpload {
+    pub key: String,
+    pub id: String,
+    /// When it was begun, by the store's clock.
+    pub begun: jiff::Timestamp,
+}
+
+/// Where the next page begins.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum Next {
+    Token(String),
+    /// After this key, for services that say "truncated" and give no token.
+    After(String),
+}
+
+/// Ends a listing that goes in circles.
+#[derive(Default)]
+struct Pages {
+    turned: HashSet<Next>,
+    /// The first key of each page: the same page may come again under another token.
+    begun: HashSet<String>,
+}
+
+impl Pages {
+    /// Where the page after `page` begins; `None` after the last one, an error where it has been before.
+    fn after(&mut self, page: &ListObjectsV2Output) -> Result<Option<Next>, ()> {
+        let key = |object: &aws_sdk_s3::types::Object| object.key().map(str::to_owned);
+        if page.contents().first().and_then(key).is_some_and(|first| !self.begun.insert(first)) {
+            return Err(());
+        }
+        let token = page.next_continuation_token().filter(|token| !token.is_empty());
+        if !page.is_truncated().unwrap_or(token.is_some()) {
+            return Ok(None);
+        }
+        let last = || page.contents().last().and_then(key).map(Next::After);
+        let next = token.map(|token| Next::Token(token.to_owned())).or_else(last).ok_or(())?;
+        if self.turned.insert(next.clone()) { Ok(Some(next)) } else { Err(()) }
+    }
+}
+
+impl S3 {
+    /// All objects below `prefix` in the order of their keys, each once.
+    ///
+    /// # Errors
+    /// As [`explain`]; a service whose pages do not lead to an end.
+    pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
+        let mut objects = Vec::new();
+        let (mut pages, mut next) = (Pages::default(), None);
+        loop {
+            let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let request = match next {
+                None => request,
+                Some(Next::Token(token)) => request.continuation_token(token),
+                Some(Next::After(key)) => request.start_after(key),
+            };
+            let doing = format!("listing {}", self.url(prefix));
+            let page = request.send().await.map_err(|error| explain(&error, &doing, self))?;
+            objects.extend(page.contents().iter().filter_map(object));
+            next = pages.after(&page).map_err(|()| endless(&doing))?;
+            if next.is_none() {
+                break;
+            }
+        }
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        objects.dedup_by(|a, b| a.key == b.key);
+        Ok(objects)
+    }
+
+    /// Unfinished uploads below `prefix`, page by page.
+    ///
+    /// # Errors
+    /// As [`S3::list`].
+    pub async fn begun_uploads(&self, prefix: &str) -> Result<Vec<BegunUpload>> {
+        let (mut uploads, mut turned) = (Vec::new(), HashSet::new());
+        let mut after: Option<(String, Option<String>)> = None;
+        loop {
+            let (key, id) = after.unzip();
+            let request = self.client.list_multipart_uploads().bucket(&self.bucket).prefix(prefix);
+            let page = request.set_key_marker(key).set_upload_id_marker(id.flatten()).send().await;
+            let doing = format!("listing unfinished uploads below {}", self.url(prefix));
+            let page = page.map_err(|error| explain(&error, &doing, self))?;
+            uploads.extend(page.uploads().iter().filter_map(begun));
+            if page.is_truncated() != Some(true) {
+                return Ok(uploads);
+            }
+            let key = page.next_key_marker().filter(|key| !key.is_empty()).ok_or_else(|| endless(&doing))?;
+            let next = (key.to_owned(), page.next_upload_id_marker().map(str::to_owned));
+            if !turned.insert(next.clone()) {
+                return Err(endless(&doing));
+            }
+            after = Some(next);
+        }
+    }
+}
+
+fn endless(doing: &str) -> Error {
+    Error::general(format!("s3: the service's pages do not come to an end, {doing}"))
+        .hint("what is stored there cannot be told: look at it with another tool, or ask the service's makers")
+}
+
+fn begun(upload: &aws_sdk_s3::types::MultipartUpload) -> Option<BegunUpload> {
+    let begun = jiff::Timestamp::new(upload.initiated()?.secs(), 0).ok()?;
+    Some(BegunUpload { key: upload.key()?.to_owned(), id: upload.upload_id()?.to_owned(), begun })
+}
+
+fn object(object: &aws_sdk_s3::types::Object) -> Option<Object> {
+    let modified = object.last_modified().and_then(|time| jiff::Timestamp::new(time.secs(), 0).ok());
+    Some(Object {
+        key: object.key()?.to_owned(),
+        size: u64::try_from(object.size()?).ok()?,
+        etag: object.e_tag().map(str::to_owned),
+        modified,
+    })
+}
