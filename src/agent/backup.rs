@@ -7,8 +7,10 @@ use bytes::Bytes;
 use futures::StreamExt;
 use tokio_util::sync::CancellationToken;
 
+use super::history::Now;
 use super::kept::{self, Kept};
 use super::place::{self, Place, Series};
+use super::retention::Rule;
 use super::{member, retention, stale};
 use crate::api::etcdbackup::HashKvStatus;
 use crate::api::{RunReport, names};
@@ -78,8 +80,19 @@ async fn stop(timeout: Duration) -> Stop {
     }
 }
 
+/// Refuses flags that cannot mean anything together, and a name that is none.
+fn check(args: &BackupArgs) -> Result<()> {
+    if args.keep > 0 && args.store.s3.path.is_some() && !args.periodic {
+        return Err(Error::usage(
+            "--keep with --path is for --periodic runs: one run has one key, and nothing expires",
+        )
+        .hint("leave out --keep, or pass --periodic"));
+    }
+    names::check_cluster_name(&args.store.cluster)
+}
+
 async fn back_up(args: &BackupArgs, namespace: &str, cancel: &CancellationToken) -> Result<RunReport> {
-    names::check_cluster_name(&args.store.cluster)?;
+    check(args)?;
     let endpoints = args.endpoints.iter().map(|url| url.parse()).collect::<Result<Vec<Endpoint>>>()?;
     let encryption = Encryption::new(args.server_side_encryption.as_deref(), args.kms_key_id.as_deref())?;
     let access = member::access(args)?;
@@ -87,6 +100,7 @@ async fn back_up(args: &BackupArgs, namespace: &str, cancel: &CancellationToken)
     let (s3, place) = place::open(args, namespace).await?;
     let mut chosen = member::choose(&endpoints, &access).await?;
     let now = member::ask(&mut chosen, place.newest_hash()).await?;
+    let now = Now { time: place.time(now.time), ..now };
     let series = place.series(&s3, now)?;
     let status = chosen.answer.status.clone();
     let metadata = Metadata {
@@ -102,7 +116,8 @@ async fn back_up(args: &BackupArgs, namespace: &str, cancel: &CancellationToken)
         Some(kept) => kept,
         None => take(&s3, &destination, &mut chosen, cancel).await?,
     };
-    let tidied = tidy(&s3, &series, &kept, args, cancel).await;
+    let rule = Rule { current: &kept.key, cluster_id: now.cluster_id, keep: args.keep as usize };
+    let tidied = tidy(&s3, &series, rule, args.stale_after, cancel).await;
     Ok(report(&s3, &destination.metadata, &status.version, (&place, &series), kept, tidied))
 }
 
@@ -136,13 +151,13 @@ struct Tidied {
 }
 
 /// Aborts stale uploads and expires old snapshots. The run has succeeded already, so a failure is only told.
-async fn tidy(s3: &S3, series: &Series, kept: &Kept, args: &BackupArgs, cancel: &CancellationToken) -> Tidied {
+async fn tidy(s3: &S3, series: &Series, rule: Rule<'_>, stale: Duration, cancel: &CancellationToken) -> Tidied {
     let mut tidied = Tidied::default();
     let work = async {
-        if let Err(error) = stale::abort(s3, series, args.stale_after).await {
+        if let Err(error) = stale::abort(s3, series, stale).await {
             tracing::warn!("stale uploads may be left: {}", error.message());
         }
-        retention::expire(s3, series, &kept.key, args.keep, &mut tidied.expired).await
+        retention::expire(s3, series, rule, &mut tidied.expired).await
     };
     let ended = tokio::select! {
         ended = work => ended,

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::{SignedDuration, Timestamp};
 use semver::Version;
 
 use super::history::{self, Decision, Now, Stored};
@@ -11,11 +12,14 @@ use crate::aws::S3;
 use crate::commands::agent::BackupArgs;
 use crate::error::{Error, Result};
 use crate::snapshot::layout::{Entry, classify};
-use crate::snapshot::metadata::KeyHash;
+use crate::snapshot::metadata::{KeyHash, Metadata};
 use crate::snapshot::{History, Layout, PathName, SnapshotName};
 use crate::source::s3::probe;
 use crate::source::{Listing, StoredSnapshot};
 use crate::transfer::upload::{Destination, metadata_of};
+
+/// Greatest revisions of one history that are looked at for one of ours.
+const MOST_OTHERS: usize = 100;
 
 /// The place that the flags name, as it was before etcd was asked.
 #[derive(Debug)]
@@ -33,6 +37,14 @@ pub(super) enum Place {
         /// What earlier periodic runs stored.
         names: Vec<PathName>,
     },
+}
+
+/// What the name of a snapshot says of its place in its series.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Named {
+    pub revision: u64,
+    /// Where the name says the time, readers take the latest.
+    pub taken: Option<Timestamp>,
 }
 
 /// The snapshots that are compared with each other: newest, unchanged and expired mean something only among them.
@@ -88,25 +100,35 @@ fn layout(found: Vec<(Layout, Listing)>, default: Layout) -> Result<(Layout, Lis
 
 /// The greatest revision and the owner of each stored history.
 async fn histories(s3: &S3, listing: &Listing) -> Result<BTreeMap<History, Stored>> {
-    let mut greatest: BTreeMap<&History, &StoredSnapshot> = BTreeMap::new();
+    let mut by_history: BTreeMap<&History, Vec<&StoredSnapshot>> = BTreeMap::new();
     for snapshot in &listing.snapshots {
-        let best = greatest.entry(&snapshot.history).or_insert(snapshot);
-        if snapshot.name > best.name {
-            *best = snapshot;
-        }
+        by_history.entry(&snapshot.history).or_default().push(snapshot);
     }
     let mut stored = BTreeMap::new();
-    for (history, snapshot) in greatest {
-        let metadata = s3.head(&snapshot.location).await?.as_ref().and_then(metadata_of);
+    for (history, mut snapshots) in by_history {
+        snapshots.sort_by(|a, b| b.name.cmp(&a.name));
+        let metadata = greatest_of_ours(s3, &snapshots).await?;
         let recorded = metadata.as_ref().map(|metadata| metadata.cluster_id);
         let of_history = Stored {
-            greatest: snapshot.name.revision(),
+            greatest: snapshots.first().map_or(0, |greatest| greatest.name.revision()),
             cluster_id: history.cluster_id().or(recorded),
             hash_kv: metadata.and_then(|metadata| metadata.hash_kv),
         };
         stored.insert(history.clone(), of_history);
     }
     Ok(stored)
+}
+
+/// What is recorded with the first of `snapshots` that our agent stored; above it there may be another tool's.
+async fn greatest_of_ours(s3: &S3, snapshots: &[&StoredSnapshot]) -> Result<Option<Metadata>> {
+    for snapshot in snapshots.iter().take(MOST_OTHERS) {
+        let found = s3.head(&snapshot.location).await?.as_ref().and_then(metadata_of);
+        // a copy under another name says nothing about this one
+        if let Some(metadata) = found.filter(|found| found.revision == snapshot.name.revision()) {
+            return Ok(Some(metadata));
+        }
+    }
+    Ok(None)
 }
 
 impl Place {
@@ -124,6 +146,17 @@ impl Place {
             Self::Directory { histories, .. } => histories.last_key_value().and_then(|(_, newest)| newest.hash_kv),
             Self::Path { .. } => None,
         }
+    }
+
+    /// `now`, unless what is stored is younger than that: the names of histories and of periodic snapshots say
+    /// their order, and a clock that went back must not put the newest before an old one.
+    pub(super) fn time(&self, now: Timestamp) -> Timestamp {
+        let last = match self {
+            Self::Directory { histories, .. } => histories.last_key_value().and_then(|(newest, _)| newest.begun()),
+            Self::Path { names, .. } => names.last().map(|name| name.time),
+        };
+        let next = last.and_then(|last| last.checked_add(SignedDuration::from_secs(1)).ok());
+        next.filter(|next| *next > now).unwrap_or(now)
     }
 
     /// The series that what etcd says belongs to.
@@ -206,15 +239,17 @@ impl Series {
         }
     }
 
-    /// The revision in the name of a snapshot of this series that may expire; `None` for every other key.
-    pub(super) fn revision(&self, key: &str) -> Option<u64> {
+    /// What the name of a snapshot of this series says that may expire; `None` for every other key.
+    pub(super) fn named(&self, key: &str) -> Option<Named> {
         match self {
             Self::History { directory, history } => match classify(key.strip_prefix(directory.as_str())?) {
-                Entry::Snapshot(of, name) if of == *history => Some(name.revision()),
+                Entry::Snapshot(of, name) if of == *history => Some(Named { revision: name.revision(), taken: None }),
                 _ => None,
             },
             Self::Path { periodic: false, .. } => None,
-            Self::Path { path, periodic: true } => PathName::parse(path, key).map(|name| name.revision),
+            Self::Path { path, periodic: true } => {
+                PathName::parse(path, key).map(|name| Named { revision: name.revision, taken: Some(name.time) })
+            }
         }
     }
 
@@ -251,19 +286,35 @@ mod tests {
     }
 
     #[test]
+    fn a_clock_that_went_back_makes_no_name_before_an_old_one() {
+        let time = |text: &str| -> Timestamp { text.parse().unwrap() };
+        let names = vec![PathName { time: time("2026-01-01T00:00:00Z"), revision: 9 }];
+        let path = Place::Path { path: "p".to_owned(), periodic: true, names };
+        let histories = BTreeMap::from([(History::Later(LATER.to_owned()), Stored::default())]);
+        let directory = Place::Directory { layout: Layout::Cluster, directory: "v1/a/".to_owned(), histories };
+        for place in [path, directory] {
+            assert_eq!(place.time(time("2025-12-31T00:00:00Z")), time("2026-01-01T00:00:01Z"));
+            assert_eq!(place.time(time("1960-01-01T00:00:00Z")), time("2026-01-01T00:00:01Z"));
+            assert_eq!(place.time(time("2026-01-02T00:00:00Z")), time("2026-01-02T00:00:00Z"));
+        }
+    }
+
+    #[test]
     fn a_history_knows_its_own_snapshots() {
-        assert_eq!(later().revision(&format!("v1/a/history/{LATER}/{NAME}")), Some(15));
+        let named = Named { revision: 15, taken: None };
+        assert_eq!(later().named(&format!("v1/a/history/{LATER}/{NAME}")), Some(named));
         let other = format!("v1/a/history/20250101T000000Z_ab/{NAME}");
         for other in [&other, &format!("v1/a/{NAME}"), &format!("v1/a/history/{LATER}/notes"), &NAME.to_owned()] {
-            assert_eq!(later().revision(other), None, "{other}");
+            assert_eq!(later().named(other), None, "{other}");
         }
     }
 
     #[test]
     fn only_periodic_snapshots_of_a_path_expire() {
         let key = "a/etcd.backup_v9_2026-01-01-10:00:00";
-        assert_eq!((path(true).revision(key), path(false).revision(key)), (Some(9), None));
-        assert_eq!(path(true).revision("a/etcd.backup"), None);
+        let named = Named { revision: 9, taken: "2026-01-01T10:00:00Z".parse().ok() };
+        assert_eq!((path(true).named(key), path(false).named(key)), (Some(named), None));
+        assert_eq!(path(true).named("a/etcd.backup"), None);
     }
 
     #[test]

@@ -47,10 +47,12 @@ pub fn backup(plan: &Plan, run: &Run<'_>) -> Vec<String> {
 /// What a run does in the store besides storing a snapshot.
 fn store_options(plan: &Plan) -> Vec<String> {
     let mut argv = Vec::new();
-    if plan.store.path.is_some() && plan.trigger != Trigger::Once {
+    let periodic = plan.trigger != Trigger::Once;
+    if plan.store.path.is_some() && periodic {
         argv.push("--periodic".to_owned());
     }
-    if plan.keep > 0 {
+    // one run to a path has one key: nothing of it expires, and the agent refuses to pretend
+    if plan.keep > 0 && (plan.store.path.is_none() || periodic) {
         argv.push(flag("keep", &plan.keep.to_string()));
     }
     let encryption = [("server-side-encryption", &plan.store.encryption), ("kms-key-id", &plan.store.kms_key)];
@@ -165,11 +167,11 @@ mod tests {
                 panic!("not a backup")
             };
             assert_eq!((args.store.s3.path.as_deref(), args.store.s3.bucket), (Some("own/etcd.backup"), None));
-            args.periodic
+            (args.periodic, args.keep)
         };
-        assert!(!of(serde_json::json!({})));
-        assert!(of(serde_json::json!({"backupIntervalInSecond": 3600})));
-        assert!(of(serde_json::json!({"schedule": "@daily"})));
+        assert_eq!(of(serde_json::json!({"maxBackups": 7})), (false, 0));
+        assert_eq!(of(serde_json::json!({"backupIntervalInSecond": 3600, "maxBackups": 7})), (true, 7));
+        assert_eq!(of(serde_json::json!({"schedule": "@daily"})), (true, 0));
     }
 
     #[test]

@@ -2,9 +2,15 @@
 
 use std::fmt;
 
+use jiff::Timestamp;
+use jiff::civil::DateTime;
+use jiff::tz::TimeZone;
 use serde::{Deserialize, Serialize};
 
 use super::SnapshotName;
+
+/// Form of the time at the beginning of a history's name: it sorts by age.
+const TIME: &str = "%Y%m%dT%H%M%SZ";
 
 /// The directory of a cluster below the bucket's prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
@@ -69,8 +75,8 @@ impl History {
     }
 
     /// A history that starts now: `<UTC>_<cluster id in hex>`.
-    pub fn begin(now: jiff::Timestamp, cluster_id: u64) -> Self {
-        Self::Later(format!("{}_{cluster_id:x}", now.strftime("%Y%m%dT%H%M%SZ")))
+    pub fn begin(now: Timestamp, cluster_id: u64) -> Self {
+        Self::Later(format!("{}_{cluster_id:x}", now.strftime(TIME)))
     }
 
     /// The etcd cluster id in the history's name; the first history's name says none.
@@ -79,6 +85,13 @@ impl History {
             Self::First => None,
             Self::Later(name) => u64::from_str_radix(name.split_once('_')?.1, 16).ok(),
         }
+    }
+
+    /// When a later history began, in whole seconds.
+    pub fn begun(&self) -> Option<Timestamp> {
+        let Self::Later(name) = self else { return None };
+        let time = DateTime::strptime(TIME, name.split_once('_')?.0).ok()?;
+        Some(time.to_zoned(TimeZone::UTC).ok()?.timestamp())
     }
 
     /// The directory of this history below the cluster's `directory`.
@@ -119,14 +132,11 @@ pub fn classify(relative: &str) -> Entry {
 
 /// Whether `name` is one that [`History::begin`] makes: any other would upset their order.
 fn is_history_name(name: &str) -> bool {
-    let Some((time, id)) = name.split_once('_') else { return false };
-    let of_time = |(at, b): (usize, u8)| match at {
-        8 => b == b'T',
-        15 => b == b'Z',
-        _ => b.is_ascii_digit(),
-    };
-    let of_id = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
-    time.len() == 16 && time.bytes().enumerate().all(of_time) && (1..=16).contains(&id.len()) && id.bytes().all(of_id)
+    let history = History::Later(name.to_owned());
+    match (history.begun(), history.cluster_id()) {
+        (Some(begun), Some(id)) => History::begin(begun, id) == history,
+        _ => false,
+    }
 }
 
 #[cfg(test)]
@@ -158,7 +168,7 @@ mod tests {
         ] {
             assert_eq!(classify(known), Entry::Known, "{known}");
         }
-        for odd in ["first", "latest", ".", "zzz", "20260101T000000Z_", "20260101T000000Z_XY"] {
+        for odd in ["first", "latest", ".", "zzz", "20260101T000000Z_", "20260101T000000Z_XY", "99999999T999999Z_ab"] {
             assert_eq!(classify(&format!("history/{odd}/3.5.0_0f_etcd.backup")), Entry::Known, "{odd}");
         }
         for foreign in ["notes.txt", "history/20260101T000000Z_ab/notes.txt"] {

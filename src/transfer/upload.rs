@@ -21,6 +21,10 @@ use crate::snapshot::{Proof, TrailerHasher};
 /// S3 takes 10,000 parts (AWS, "Amazon S3 multipart upload limits"); the announced size may be a little off.
 const MAX_PARTS: u64 = 9_000;
 
+/// The largest object (AWS, "Amazon S3 multipart upload limits", until 2025); no etcd comes near it, and parts
+/// of more would not fit into memory.
+const MAX_TOTAL_BYTES: u64 = 5 << 40;
+
 /// Smallest part that we make; S3's own minimum is 5 MiB for all parts but the last.
 const MIN_PART_BYTES: u64 = 8 << 20;
 
@@ -66,6 +70,9 @@ pub async fn store(
     body: impl Stream<Item = Result<Bytes>>,
     cancel: &CancellationToken,
 ) -> Result<Uploaded> {
+    if total > MAX_TOTAL_BYTES {
+        return Err(Error::unproved(format!("a snapshot of {total} bytes is announced, which no store takes")));
+    }
     let upload = Upload { s3, key: &destination.key, id: begin(s3, destination).await? };
     let mut parts = JoinSet::new();
     let sent = tokio::select! {
@@ -125,7 +132,8 @@ impl Upload<'_> {
     ) -> Result<(Proof, Vec<CompletedPart>)> {
         pin_mut!(body);
         let mut hasher = TrailerHasher::default();
-        let mut filling = BytesMut::with_capacity(part_bytes);
+        // grows with what really comes: the size is only announced
+        let mut filling = BytesMut::new();
         let mut parts = Vec::new();
         let mut number = 0;
         while let Some(chunk) = body.next().await {
@@ -139,7 +147,7 @@ impl Upload<'_> {
                         parts.extend(next(sending).await?);
                     }
                     number += 1;
-                    let full = std::mem::replace(&mut filling, BytesMut::with_capacity(part_bytes));
+                    let full = std::mem::take(&mut filling);
                     sending.spawn(self.part(number, full.freeze()));
                 }
             }
@@ -167,6 +175,10 @@ impl Upload<'_> {
     }
 
     async fn complete(&self, proof: Proof, parts: Vec<CompletedPart>, metadata: &Metadata) -> Result<Uploaded> {
+        // a store that ignores the condition below would overwrite what came while the parts were sent
+        if self.s3.head(self.key).await?.is_some() {
+            return self.taken(metadata).await;
+        }
         let request =
             self.s3.client.complete_multipart_upload().bucket(&self.s3.bucket).key(self.key).upload_id(&self.id);
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
@@ -241,6 +253,22 @@ where
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test]
+    async fn a_size_that_no_store_takes_is_refused_before_any_request() {
+        use crate::aws::{Access, CredentialSource, ProfileFiles};
+        let credentials = Some("[default]\naws_access_key_id=a\naws_secret_access_key=b\n".to_owned());
+        let files = ProfileFiles { origin: "test".to_owned(), credentials, config: None, warnings: vec![] };
+        // nobody listens there
+        let access = Access { endpoint_url: Some("http://127.0.0.1:1".to_owned()), ..Access::default() };
+        let s3 = S3::new("bucket", &CredentialSource::Files(files), &access).await.unwrap();
+        let metadata =
+            Metadata { agent: String::new(), cluster_id: 1, member: 1, revision: 1, hash_kv: None, quorum: true };
+        let destination = Destination { key: "key".to_owned(), metadata, encryption: None };
+        let body = futures::stream::empty();
+        let error = store(&s3, &destination, u64::MAX, body, &CancellationToken::new()).await.unwrap_err();
+        assert_eq!(error.kind(), crate::error::ErrorKind::Unproved);
+    }
 
     #[test]
     fn parts_stay_below_the_limit_of_their_number() {

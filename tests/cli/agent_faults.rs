@@ -1,9 +1,10 @@
 //! `agent backup` while the network or the agent itself breaks, and while another agent does the same.
 
 use std::process::Stdio;
+use std::sync::{Arc, Barrier};
 use std::time::Duration;
 
-use crate::agent_backup::{backup, failed, stored};
+use crate::agent_backup::{backup, etcd_version, failed, stored};
 use crate::etcd::Etcd;
 use crate::faults::{Fate, Network, completes, sends_later_part};
 use crate::sandbox::Sandbox;
@@ -32,7 +33,7 @@ fn two_agents_at_once_store_one_object_and_both_succeed() {
     let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("race"), Sandbox::with_keys(ROOT));
     etcd.put("key", "value");
     // neither completes before both have sent all
-    let arrived = std::sync::Barrier::new(2);
+    let arrived = Barrier::new(2);
     let network = Network::before(STORE.url.as_str(), move |head, before| {
         if completes(head) && before.iter().filter(|head| completes(head)).count() < 2 {
             arrived.wait();
@@ -53,6 +54,85 @@ fn two_agents_at_once_store_one_object_and_both_succeed() {
         assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     }
     assert_eq!((bucket.keys().len(), bucket.unfinished_uploads()), (1, 0));
+}
+
+/// What S3 answers when another request for the same key wins.
+const CONFLICT: &str = "<Error><Code>ConditionalRequestConflict</Code><Message>try again</Message></Error>";
+
+#[test]
+fn a_conflict_at_the_completion_is_decided_by_what_is_there() {
+    let (etcd, sandbox) = (Etcd::start(), Sandbox::with_keys(ROOT));
+    etcd.put("key", "value");
+    let conflict = |head: &str, _: &[String]| if completes(head) { Fate::Answer(409, CONFLICT) } else { Fate::Deliver };
+    let bucket = STORE.bucket("conflict");
+    let network = Network::before(STORE.url.as_str(), conflict);
+    let reason = failed(&sandbox, &etcd, &bucket.flags_through(&network.url), 1);
+    assert!(reason.contains("was not completed, and no such object is there"), "{reason}");
+    assert_eq!((bucket.keys().len(), bucket.unfinished_uploads()), (0, 0));
+    // the winner is another agent of the same cluster, or somebody else; it comes while the completion is under way
+    for (name, ours) in [("conflict-ours", true), ("conflict-theirs", false)] {
+        let (bucket, by_another) = (STORE.bucket(name), Sandbox::with_keys(ROOT));
+        let key = format!("v1/etcd-a/{}_0000000000000002_etcd.backup", etcd_version());
+        let (asked, answered) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+        let network = Network::before(STORE.url.as_str(), {
+            let (asked, answered) = (asked.clone(), answered.clone());
+            move |head, _| {
+                if !completes(head) {
+                    return Fate::Deliver;
+                }
+                asked.wait();
+                answered.wait();
+                Fate::Answer(409, CONFLICT)
+            }
+        });
+        let through = bucket.flags_through(&network.url);
+        std::thread::scope(|scope| {
+            let loser = scope.spawn(|| backup(&sandbox, &etcd, &through));
+            asked.wait();
+            if ours {
+                stored(&by_another, &etcd, &bucket.flags());
+            } else {
+                bucket.put(&key, b"theirs");
+            }
+            answered.wait();
+            let (output, report) = loser.join().unwrap();
+            let report = serde_json::to_value(report).unwrap();
+            match ours {
+                true => assert_eq!(report["alreadyStored"], true, "{output}"),
+                false => assert!(report["reason"].as_str().unwrap().starts_with("KeyExists"), "{output}"),
+            }
+        });
+        assert_eq!((bucket.keys(), bucket.unfinished_uploads()), (vec![key], 0));
+    }
+}
+
+#[test]
+fn a_key_that_is_taken_while_the_parts_are_sent_is_not_completed_over() {
+    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("taken"), Sandbox::with_keys(ROOT));
+    etcd.put("key", "value");
+    let (sent, put) = (Arc::new(Barrier::new(2)), Arc::new(Barrier::new(2)));
+    let network = Network::before(STORE.url.as_str(), {
+        let (sent, put) = (sent.clone(), put.clone());
+        move |head, _| {
+            if head.starts_with("PUT ") && head.lines().next().unwrap().contains("partNumber=1&") {
+                sent.wait();
+                put.wait();
+            }
+            Fate::Deliver
+        }
+    });
+    let through = bucket.flags_through(&network.url);
+    let reason = std::thread::scope(|scope| {
+        let late = scope.spawn(|| failed(&sandbox, &etcd, &through, 1));
+        sent.wait();
+        bucket.put(&format!("v1/etcd-a/{}_0000000000000002_etcd.backup", etcd_version()), b"theirs");
+        put.wait();
+        late.join().unwrap()
+    });
+    assert!(reason.starts_with("KeyExists"), "{reason}");
+    // a store may ignore the condition, so it is not even asked
+    assert!(!network.heads().iter().any(|head| completes(head)));
+    assert_eq!(bucket.unfinished_uploads(), 0);
 }
 
 #[test]

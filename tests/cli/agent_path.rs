@@ -54,3 +54,36 @@ fn each_periodic_run_has_a_key_of_its_own_and_the_youngest_stay() {
     assert_eq!((&again["alreadyStored"], &again["s3Path"]), (&true.into(), &last.into()), "{again}");
     assert_eq!(bucket.keys(), expected);
 }
+
+#[test]
+fn what_another_cluster_stored_at_the_path_does_not_expire() {
+    let (bucket, sandbox) = (STORE.bucket("path-shared"), Sandbox::with_keys(ROOT));
+    let (first, second) = (Etcd::start(), Etcd::start());
+    let flags = format!("{} --periodic --keep 1", bucket.path_flags("a/etcd.backup"));
+    let theirs = stored(&sandbox, &first, &flags)["s3Path"].clone();
+    for run in ["1", "2", "3"] {
+        second.put("key", run);
+        stored(&sandbox, &second, &flags);
+    }
+    let keys = bucket.keys();
+    assert!(keys.len() == 2 && theirs.as_str().unwrap().ends_with(&keys[0]), "{theirs} {keys:?}");
+}
+
+#[test]
+fn a_later_run_has_the_later_key_whatever_the_clock_says() {
+    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("path-clock"), Sandbox::with_keys(ROOT));
+    bucket.put("a/etcd.backup_v9_2999-01-01-00:00:00", &snapshot(8, 1));
+    let flags = bucket.path_flags("a/etcd.backup");
+    let report = stored(&sandbox, &etcd, &format!("{flags} --periodic"));
+    assert_eq!(report["s3Path"], "path-clock/a/etcd.backup_v1_2999-01-01-00:00:01", "{report}");
+    let get = sandbox.run(&format!("get -o name {flags}"));
+    assert_eq!(get.stdout, b"etcd.backup_v1_2999-01-01-00:00:01\n", "{get}");
+}
+
+#[test]
+fn to_keep_some_of_one_key_is_refused() {
+    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("path-keep"), Sandbox::with_keys(ROOT));
+    let reason = failed(&sandbox, &etcd, &format!("{} --keep 3", bucket.path_flags("a/etcd.backup")), 2);
+    assert!(reason.starts_with("--keep with --path is for --periodic runs"), "{reason}");
+    assert_eq!(bucket.keys(), [""; 0]);
+}

@@ -2,6 +2,7 @@
 
 use crate::agent_backup::{etcd_version, stored};
 use crate::etcd::Etcd;
+use crate::faults::{Fate, Network};
 use crate::sandbox::Sandbox;
 use crate::servers::{READER, ROOT, STORE, snapshot};
 
@@ -34,6 +35,36 @@ fn the_youngest_stay_and_other_tools_keep_what_is_theirs() {
     let again = stored(&sandbox, &etcd, &format!("{} --keep 1", bucket.flags()));
     assert_eq!((&again["alreadyStored"], &again["expired"]), (&true.into(), &1.into()), "{again}");
     assert!(!bucket.keys().contains(&name(5)) && bucket.keys().contains(&name(6)));
+}
+
+#[test]
+fn thousands_of_others_are_not_looked_at_one_by_one() {
+    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("many"), Sandbox::with_keys(ROOT));
+    (0..200).for_each(|n| bucket.put(&format!("v1/etcd-a/3.1.{n}_0000000000000001_etcd.backup"), &[]));
+    let network = Network::before(STORE.url.as_str(), |_, _| Fate::Deliver);
+    let flags = format!("{} --keep 1", bucket.flags_through(&network.url));
+    for run in ["1", "2"] {
+        etcd.put("key", run);
+        stored(&sandbox, &etcd, &flags);
+    }
+    let before = network.heads().len();
+    etcd.put("key", "3");
+    assert_eq!(stored(&sandbox, &etcd, &flags)["expired"], 1);
+    let looks = network.heads()[before..].iter().filter(|head| head.starts_with("HEAD ")).count();
+    assert!(looks < 130, "{looks} looks");
+    assert_eq!(bucket.keys().len(), 201);
+}
+
+#[test]
+fn a_copy_of_ours_under_another_name_is_not_ours() {
+    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("copied"), Sandbox::with_keys(ROOT));
+    etcd.put("key", "1");
+    let flags = format!("{} --keep 1", bucket.flags());
+    stored(&sandbox, &etcd, &flags);
+    bucket.copy(&name(2), &name(1));
+    etcd.put("key", "2");
+    assert_eq!(stored(&sandbox, &etcd, &flags)["expired"], 1);
+    assert_eq!(bucket.keys(), [name(1), name(3)]);
 }
 
 #[test]

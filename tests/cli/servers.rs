@@ -126,6 +126,13 @@ impl Bucket<'_> {
         self.server.runtime.block_on(put).unwrap();
     }
 
+    /// Copies an object with its metadata.
+    pub fn copy(&self, from: &str, to: &str) {
+        let source = format!("{}/{from}", self.s3.bucket);
+        let copy = self.s3.client.copy_object().bucket(&self.s3.bucket).key(to).copy_source(source).send();
+        self.server.runtime.block_on(copy).unwrap();
+    }
+
     /// Lets `READER` read objects and no longer list them.
     pub fn forbid_listing(&self) {
         let policy = serde_json::json!({"Version": "2012-10-17", "Statement": [{
