@@ -153,6 +153,16 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// What libraries put before a cause to say only which layer of theirs it passed.
+const LAYERS: [&str; 6] = [
+    "ServiceError: ",
+    "HyperError: ",
+    "io error: ",
+    "client error (Connect): ",
+    "client error (SendRequest): ",
+    "tcp connect error: ",
+];
+
 /// All causes of a foreign error in one line, each once: libraries tend to repeat their source.
 pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
     let mut text = error.to_string();
@@ -165,7 +175,7 @@ pub fn chain(error: &(dyn std::error::Error + 'static)) -> String {
         }
         cause = error.source();
     }
-    text
+    LAYERS.iter().fold(text, |text, layer| text.replace(layer, ""))
 }
 
 #[cfg(test)]

@@ -16,7 +16,8 @@ pub fn start(cli: &Cli) -> Result<()> {
     let in_cluster = matches!(cli.command, Command::Operator(_) | Command::Agent(_));
     let level = match cli.kube.verbosity {
         0 if in_cluster => "warn,kubectl_etcdbackup=info",
-        0 => "error",
+        // kube logs as an error what the command then says itself
+        0 => "error,kube_client=off",
         1..=5 => "warn,kubectl_etcdbackup=debug",
         // libraries no further: at their lower levels they print key ids, tokens and bodies
         _ => "warn,kubectl_etcdbackup=trace,kube_client=debug",

@@ -180,6 +180,11 @@ impl Asked<'_> {
             ))
             .hint(self.renewal);
         }
+        let whole = credentials.strip_prefix("AWS profile ").unwrap_or_default().trim_matches('"');
+        if !whole.is_empty() && text.contains(&format!("profile `{whole}` was not defined")) {
+            return Error::denied(format!("no AWS credentials for {doing}: {credentials} is not defined"))
+                .hint("choose another with --profile; aws configure list-profiles shows which there are");
+        }
         if lower.contains("was not defined") {
             return Error::denied(format!("no AWS credentials for {doing}: {credentials} is not complete ({text})"))
                 .hint("choose another with --profile");
@@ -199,6 +204,10 @@ impl Asked<'_> {
         };
         if text.contains("no credentials found in chain") || text.contains("credential provider was not enabled") {
             return self.no_keys(&CredentialsError::not_loaded(text), doing);
+        }
+        if text.contains("Invalid region") {
+            return Error::denied(format!("{:?} is no AWS region", self.region))
+                .hint("pass one such as us-east-1 with --region");
         }
         Error::general(format!("{}: could not reach the service, {doing}: {text}", self.service))
             .hint("check --endpoint-url and the network")

@@ -14,6 +14,8 @@ use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation}
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
 use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::pem::PemObject;
 
 pub use self::listing::{BegunUpload, Object};
 use super::{ProfileFiles, explain, provider};
@@ -66,7 +68,8 @@ impl CredentialSource {
                 format!("\"config\" in {} has no region for profile [default]", files.origin)
             }
             Self::Files(files) => format!("{} has none", files.origin),
-            Self::Chain { .. } => format!("{} has none", self.describe()),
+            Self::Chain { profile: Some(_) } => format!("{} has none or is not defined", self.describe()),
+            Self::Chain { profile: None } => format!("{} has none", self.describe()),
         }
     }
 }
@@ -243,9 +246,14 @@ async fn from_files(
 /// Reads a file of CA certificates.
 ///
 /// # Errors
-/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) when it cannot be read.
+/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) when it cannot be read or holds no certificate.
 pub fn read_ca_bundle(path: &Path) -> Result<Vec<u8>> {
-    std::fs::read(path).map_err(|error| Error::usage(format!("cannot read CA bundle {}: {error}", path.display())))
+    let shown = path.display();
+    let pem = std::fs::read(path).map_err(|error| Error::usage(format!("cannot read CA bundle {shown}: {error}")))?;
+    match CertificateDer::pem_slice_iter(&pem).next() {
+        Some(Ok(_)) => Ok(pem),
+        _ => Err(Error::usage(format!("CA bundle {shown} holds no certificate")).hint("it must be a PEM file")),
+    }
 }
 
 fn trusting(pem: &[u8]) -> Result<aws_smithy_runtime_api::client::http::SharedHttpClient> {

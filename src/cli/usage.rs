@@ -72,7 +72,11 @@ fn missing(error: &clap::Error) -> String {
     let Some(ContextValue::Strings(names)) = error.get(ContextKind::InvalidArg) else { return String::new() };
     let bare =
         |name: &String| name.strip_prefix('<').and_then(|name| name.strip_suffix('>')).unwrap_or(name).to_owned();
-    names.iter().map(bare).collect::<Vec<_>>().join(", ")
+    let names: Vec<String> = names.iter().map(bare).collect();
+    let mistaken = names == ["CLUSTER"] && std::env::args().any(|word| word.split('=').next() == Some("--cluster"));
+    let note =
+        if mistaken { ", the etcd cluster, as a word of its own (--cluster is one of the kubeconfig)" } else { "" };
+    names.join(", ") + note
 }
 
 /// clap's own sentence without its `error: ` and without the usage that follows.

@@ -76,13 +76,23 @@ struct Described {
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     let session = Session::connect(kube).await?;
     let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
-    let backup = session.request(TIMEOUT, api.get(&args.name)).await?;
+    let backup = session.request(TIMEOUT, api.get(bare(&args.name)?)).await?;
     let (described, mut failed) = gather(&session, backup).await;
     ui.data(words::describe(&described, jiff::Timestamp::now()))?;
     failed.dedup();
     let last = failed.pop();
     failed.iter().for_each(|error| ui.warn(error.message()));
     last.map_or(Ok(()), Err)
+}
+
+/// The name, also of `etcdbackup.etcd.database.coreos.com/NAME` as other commands print it.
+fn bare(name: &str) -> Result<&str> {
+    match name.split_once('/') {
+        None => Ok(name),
+        Some((kind, name)) if kind.starts_with("etcdbackup") && !name.contains('/') => Ok(name),
+        Some(_) => Err(Error::usage(format!("{name:?} is not the name of an EtcdBackup"))
+            .hint("kubectl etcdbackup list shows which there are")),
+    }
 }
 
 /// What belongs to the object, and what could not be listed.

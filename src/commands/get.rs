@@ -6,7 +6,7 @@ pub(in crate::commands) mod item;
 pub(in crate::commands) mod place;
 
 use std::io::IsTerminal;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args as ClapArgs, ValueEnum};
 use semver::Version;
@@ -113,6 +113,15 @@ enum From {
 
 /// A revision as people write it.
 fn parse_revision(text: &str) -> Result<u64, String> {
+    // the names of snapshots hold it in hexadecimal, filled up with zeros
+    let pasted = text.len() > 1 && text.starts_with('0') || text.contains(|c: char| c.is_ascii_alphabetic());
+    if pasted && !text.starts_with("0x") && u64::from_str_radix(text, 16).is_ok() {
+        let digits = text.trim_start_matches('0');
+        return Err(format!(
+            "looks hexadecimal, which is written with 0x: 0x{}",
+            if digits.is_empty() { "0" } else { digits }
+        ));
+    }
     let parsed = match text.strip_prefix("0x") {
         Some(hex) => u64::from_str_radix(hex, 16),
         None => text.parse(),
@@ -189,11 +198,31 @@ fn check(args: &Args) -> Result<()> {
 
 /// Refuses a target before anything is transferred.
 fn check_target(target: &Target, again: &Again) -> Result<()> {
+    if let Target::File { path, .. } = target {
+        check_directory(path)?;
+    }
     let replaceable = matches!(target, Target::File { path, .. } if path.is_file() && !path.is_symlink());
     target.check().map_err(|error| match replaceable {
         true => error.hint(format!("replace it: {}; or choose another with -O PATH", again.with("--force", None))),
         false => error,
     })
+}
+
+/// Refuses a file in a directory that is not there; a slash at the end means a directory.
+fn check_directory(file: &Path) -> Result<()> {
+    let ends_in_slash = file.as_os_str().as_encoded_bytes().ends_with(b"/");
+    let directory = if ends_in_slash { Some(file) } else { file.parent() };
+    match directory.filter(|directory| !directory.as_os_str().is_empty()) {
+        Some(directory) if !directory.exists() => {
+            let shown = directory.display();
+            Err(Error::general(format!("directory {shown} does not exist")).hint(format!("mkdir -p {shown}")))
+        }
+        Some(directory) if !directory.is_dir() => {
+            Err(Error::general(format!("{} is not a directory", directory.display()))
+                .hint("name another place with -O PATH"))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The snapshot's own name as that of a file here.
@@ -213,7 +242,8 @@ pub(super) fn check_directory_name(cluster: &str) -> Result<()> {
         _ if cluster.contains(|c: char| c == '/' || c.is_control()) => {}
         _ => return Ok(()),
     }
-    Err(Error::usage(format!("{cluster:?} is not the name of a cluster")))
+    Err(Error::usage(format!("{cluster:?} is not the name of a cluster"))
+        .hint("name it as in CLUSTER -n NAMESPACE; kubectl etcdbackup list -A shows which there are"))
 }
 
 fn target(args: &Args, path: PathBuf) -> Target {
@@ -281,6 +311,8 @@ mod tests {
     fn revisions_are_decimal_unless_marked() {
         assert_eq!(parse_revision("15"), Ok(15));
         assert_eq!(parse_revision("0xf"), Ok(15));
+        assert!(parse_revision("0000000000000010").unwrap_err().ends_with(": 0x10"));
+        assert!(parse_revision("2f").unwrap_err().ends_with(": 0x2f"));
         for bad in ["", "f", "-1", "0x", "9223372036854775808", "1e3"] {
             assert!(parse_revision(bad).is_err(), "{bad}");
         }

@@ -151,9 +151,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }
     for manifest in install.manifests()? {
         let api = manifest.api(&session);
-        let (_, applied) = kubernetes::apply(&session, &api, &manifest.object, args.dry_run, Force::Yes)
-            .await
-            .map_err(|error| hinted(error, &session))?;
+        let (_, applied) = kubernetes::apply(&session, &api, &manifest.object, args.dry_run, Force::Yes).await?;
         ui.data(format!("{} {}{}", manifest.shown(), applied.as_str(), args.dry_run.suffix()))?;
     }
     scope::remove_other(&session, args.cluster_wide, args.dry_run, ui).await?;
@@ -225,14 +223,6 @@ async fn refuse_foreign_crd(session: &Session, force: bool) -> Result<()> {
     ))
     .hint("another operator may need it as it is: kubectl get crd etcdbackups.etcd.database.coreos.com -o yaml")
     .hint("add --force to replace it"))
-}
-
-fn hinted(error: Error, session: &Session) -> Error {
-    let missing = format!("namespaces \"{}\" not found", session.namespace);
-    if error.message().contains(&missing) {
-        return error.hint(format!("kubectl create namespace {}", session.namespace));
-    }
-    error
 }
 
 #[cfg(test)]

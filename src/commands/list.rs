@@ -148,7 +148,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     } else if listed.failed.is_empty() {
         ui.say(nothing(&args, kube));
     }
-    listed.failed.dedup();
+    // both lookups may fail for the same reason
+    listed.failed.dedup_by(|later, earlier| later.message().contains(earlier.message()));
     let last = listed.failed.pop();
     listed.failed.iter().for_each(|error| ui.warn(error.message()));
     last.map_or(Ok(()), Err)

@@ -21,6 +21,8 @@ pub enum Applied {
     Created,
     Configured,
     Unchanged,
+    /// Whether it was there before could not be seen.
+    Sent,
 }
 
 impl Applied {
@@ -30,6 +32,7 @@ impl Applied {
             Self::Created => "created",
             Self::Configured => "configured",
             Self::Unchanged => "unchanged",
+            Self::Sent => "serverside-applied",
         }
     }
 }
@@ -83,11 +86,10 @@ where
     K: Resource + Serialize + DeserializeOwned + Clone + Debug,
 {
     let name = object.name_any();
-    let before = match session.request(TIMEOUT, api.get(&name)).await {
-        Ok(found) => Some(found),
-        Err(error) if error.kind() == ErrorKind::NotFound => None,
+    let before = match session.request(TIMEOUT, api.get_opt(&name)).await {
+        Ok(found) => Ok(found),
         // whoever may patch need not be allowed to get: the patch itself will tell
-        Err(error) if error.kind() == ErrorKind::Denied => None,
+        Err(error) if error.kind() == ErrorKind::Denied => Err(error),
         Err(error) => return Err(error),
     };
     let params = PatchParams {
@@ -102,9 +104,10 @@ where
         false => error,
     })?;
     let applied = match before {
-        None => Applied::Created,
-        Some(before) if content(&before) == content(&after) => Applied::Unchanged,
-        Some(_) => Applied::Configured,
+        Ok(None) => Applied::Created,
+        Ok(Some(before)) if content(&before) == content(&after) => Applied::Unchanged,
+        Ok(Some(_)) => Applied::Configured,
+        Err(_) => Applied::Sent,
     };
     Ok((after, applied))
 }

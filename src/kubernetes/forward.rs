@@ -53,7 +53,7 @@ pub async fn open(session: &Session, target: &Target) -> Result<Tunnel> {
     let pods: Api<Pod> = Api::namespaced(session.client.clone(), &session.namespace);
     let ports = [target.port];
     let call = async { Ok(pods.portforward(&target.pod, &ports).await) };
-    let mut forwarder = session.request(CONNECT, call).await?.map_err(|error| refused(&error))?;
+    let mut forwarder = session.request(CONNECT, call).await?.map_err(|error| explain(&error, &session.server))?;
     let (stream, error) = (forwarder.take_stream(target.port), forwarder.take_error(target.port));
     let (Some(stream), Some(error)) = (stream, error) else {
         return Err(Error::general(format!("port {} of pod {} was not forwarded", target.port, target.pod)));
@@ -141,30 +141,9 @@ async fn attend(
     }
 }
 
-fn refused(error: &kube::Error) -> Error {
-    let explained = explain(error);
-    match error {
-        kube::Error::Api(status) if status.code == 403 => explained.hint("needs verbs get,create on pods/portforward"),
-        _ => explained,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::error::ErrorKind;
-
-    #[test]
-    fn a_refused_forward_names_the_verbs() {
-        let refusal = |code: u16| {
-            let status = serde_json::json!({"code": code, "reason": "Forbidden", "message": "pods \"x\" is forbidden"});
-            refused(&kube::Error::Api(Box::new(serde_json::from_value(status).unwrap())))
-        };
-        let error = refusal(403);
-        assert_eq!(error.kind(), ErrorKind::Denied);
-        assert_eq!(error.hints(), ["needs verbs get,create on pods/portforward"]);
-        assert!(refusal(401).hints().is_empty());
-    }
 
     #[tokio::test]
     async fn a_fate_speaks_only_of_failure() {

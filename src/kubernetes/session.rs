@@ -3,14 +3,17 @@
 use std::path::Path;
 use std::time::Duration;
 
-use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig};
+use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
-use super::error::explain;
+use super::error::{self, explain};
 use crate::cli::KubeFlags;
 use crate::error::{Error, Result, chain};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Group and version of the CRD.
+const OURS: &str = "etcd.database.coreos.com/v1beta2";
 
 /// A client and the namespace that the flags or the kubeconfig name.
 #[derive(Clone)]
@@ -49,7 +52,14 @@ impl Session {
         // the default policy waits up to 1000 s between 15 tries: a person would take it for a hang
         config.default_retry = false;
         let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
-        let client = Client::try_from(config).map_err(|error| explain(&error))?;
+        let plugin = config.auth_info.exec.as_ref().and_then(|plugin| plugin.command.clone());
+        let client = Client::try_from(config).map_err(|error| match (&error, plugin) {
+            (kube::Error::Auth(_), Some(plugin)) => {
+                explain(&error, &server).hint(format!("the kubeconfig logs in with {plugin:?}: is it on your PATH?"))
+            }
+            (kube::Error::Auth(_), None) => explain(&error, &server),
+            _ => Error::general(format!("cannot use the kubeconfig and the flags: {}", chain(&error))),
+        })?;
         let request_timeout = flags.request_timeout.filter(|timeout| !timeout.is_zero());
         Ok(Self { client, namespace, server, request_timeout })
     }
@@ -61,10 +71,28 @@ impl Session {
     pub async fn request<T>(&self, default: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T> {
         let limit = self.request_timeout.unwrap_or(default);
         match tokio::time::timeout(limit, call).await {
-            Ok(answer) => answer.map_err(|error| explain(&error)),
+            Ok(Err(error)) if error::is_unknown_path(&error) => Err(self.unknown_path(&error, limit).await),
+            Ok(answer) => answer.map_err(|error| explain(&error, &self.server)),
             Err(_) => Err(Error::timed_out(format!("no answer from the API server {} within {limit:?}", self.server))
                 .hint("raise --request-timeout")),
         }
+    }
+
+    /// Why a path is not known: no Kubernetes, no CRD of ours, or else something that only the error tells.
+    async fn unknown_path(&self, error: &kube::Error, limit: Duration) -> Error {
+        let explained = explain(error, &self.server);
+        let asked = async {
+            if !error::is_kubernetes(&self.client.apiserver_version().await) {
+                return error::stranger(&self.server, "it knows no /version");
+            }
+            match self.client.list_api_group_resources(OURS).await {
+                Ok(list) if list.resources.iter().any(|found| found.name == "etcdbackups") => explained.clone(),
+                Ok(_) => error::no_crd(),
+                Err(missing) if error::is_unknown_path(&missing) => error::no_crd(),
+                Err(_) => explained.clone(),
+            }
+        };
+        tokio::time::timeout(limit, asked).await.unwrap_or(explained)
     }
 }
 
@@ -93,23 +121,37 @@ async fn load(flags: &KubeFlags) -> Result<Config> {
         cluster: flags.kube_cluster.clone(),
         user: flags.user.clone(),
     };
-    let named = options.context.is_some() || options.cluster.is_some() || options.user.is_some();
-    let config = match &flags.kubeconfig {
-        Some(path) => {
-            let kubeconfig = Kubeconfig::read_from(path).map_err(|error| unusable(&error))?;
-            Config::from_custom_kubeconfig(kubeconfig, &options).await.map_err(|error| unusable(&error))?
-        }
-        None if named => Config::from_kubeconfig(&options).await.map_err(|error| unusable(&error))?,
-        None => match Config::from_kubeconfig(&options).await {
-            Ok(config) => config,
-            Err(error) => match (Config::incluster(), &flags.server) {
-                (Ok(config), _) => config,
-                (Err(_), Some(server)) => Config::new(parse_server(server)?),
-                (Err(_), None) => return Err(unusable(&error)),
-            },
-        },
+    let read = match &flags.kubeconfig {
+        Some(path) => Kubeconfig::read_from(path),
+        None => Kubeconfig::read(),
     };
-    Ok(config)
+    let found = match read {
+        Ok(kubeconfig) => {
+            known_user(&kubeconfig, options.user.as_deref())?;
+            Config::from_custom_kubeconfig(kubeconfig, &options).await
+        }
+        Err(error) => Err(error),
+    };
+    let named = flags.kubeconfig.is_some() || options.context.or(options.cluster).or(options.user).is_some();
+    match (found, &flags.server) {
+        (Ok(config), _) => Ok(config),
+        (Err(error), _) if named => Err(unusable(&error)),
+        (Err(error), server) => match (Config::incluster(), server) {
+            (Ok(config), _) => Ok(config),
+            (Err(_), Some(server)) => Ok(Config::new(parse_server(server)?)),
+            (Err(_), None) => Err(unusable(&error)),
+        },
+    }
+}
+
+/// Refuses a user that is not there: kube would go on as nobody.
+fn known_user(kubeconfig: &Kubeconfig, user: Option<&str>) -> Result<()> {
+    match user {
+        Some(user) if !kubeconfig.auth_infos.iter().any(|known| known.name == user) => {
+            Err(Error::general(format!("auth info {user:?} does not exist")).hint("kubectl config get-users"))
+        }
+        _ => Ok(()),
+    }
 }
 
 fn override_by(config: &mut Config, flags: &KubeFlags) -> Result<()> {
@@ -155,7 +197,9 @@ fn override_by(config: &mut Config, flags: &KubeFlags) -> Result<()> {
 
 fn parse_server(text: &str) -> Result<http::Uri> {
     let url = if text.contains("://") { text.to_owned() } else { format!("https://{text}") };
-    url.parse().map_err(|_| Error::usage(format!("--server {text:?} is not a URL")))
+    let wrong = || Error::usage(format!("--server {text:?} is not a URL such as https://10.0.0.1:6443"));
+    let uri: http::Uri = url.parse().map_err(|_| wrong())?;
+    if matches!(uri.scheme_str(), Some("http" | "https")) { Ok(uri) } else { Err(wrong()) }
 }
 
 fn pem_certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
@@ -171,7 +215,27 @@ fn pem_certificates(path: &Path) -> Result<Vec<Vec<u8>>> {
     Ok(certificates)
 }
 
-fn unusable(error: &(dyn std::error::Error + 'static)) -> Error {
-    Error::general(format!("no usable kubeconfig: {}", chain(error)))
-        .hint("set KUBECONFIG or --kubeconfig; without Kubernetes, `get --from s3 --bucket NAME` needs none")
+fn unusable(error: &KubeconfigError) -> Error {
+    match error {
+        KubeconfigError::LoadContext(name) => {
+            Error::general(format!("context {name:?} does not exist")).hint("kubectl config get-contexts")
+        }
+        KubeconfigError::LoadClusterOfContext(name) => {
+            Error::general(format!("cluster {name:?} does not exist")).hint("kubectl config get-clusters")
+        }
+        KubeconfigError::CurrentContextNotSet => Error::general("the kubeconfig sets no current-context")
+            .hint("kubectl config use-context NAME, or pass --context NAME"),
+        KubeconfigError::ReadConfig(cause, path) => {
+            Error::general(format!("cannot read kubeconfig {}: {cause}", path.display())).hint(WITHOUT)
+        }
+        other => {
+            let text = chain(other);
+            // below the first line the parser draws where in the file it was
+            let line = text.lines().next().unwrap_or_default();
+            Error::general(format!("no usable kubeconfig: {line}")).hint(WITHOUT)
+        }
+    }
 }
+
+const WITHOUT: &str =
+    "set KUBECONFIG or --kubeconfig; without Kubernetes: kubectl etcdbackup get CLUSTER --from s3 --bucket NAME";

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::create_api::{Answers, FakeApi, crd, fork_schema};
+use crate::fake_api::{Answers, FakeApi, crd, fork_schema};
 use crate::sandbox::{Output, Sandbox};
 
 /// The fork's CRD, with a Service of etcd-a and the usual Secret.

@@ -4,8 +4,8 @@ use base64::Engine;
 use rustix::process::Signal;
 use serde_json::json;
 
-use crate::create_api::{Answers, FakeApi, crd};
 use crate::create_terminal::Terminal;
+use crate::fake_api::{Answers, FakeApi, crd};
 use crate::sandbox::Sandbox;
 use crate::servers::{ROOT, STORE};
 

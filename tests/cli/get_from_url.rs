@@ -204,7 +204,7 @@ fn an_interrupted_download_says_that_there_is_no_file() {
 }
 
 /// A certificate for 127.0.0.1, and its key, made by openssl in the sandbox.
-fn certificate(sandbox: &Sandbox) -> rustls::ServerConfig {
+pub fn certificate(sandbox: &Sandbox) -> rustls::ServerConfig {
     use rustls::pki_types::pem::PemObject;
     use rustls::pki_types::{CertificateDer, PrivateKeyDer};
     let request = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN=sidecar \

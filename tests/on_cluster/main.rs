@@ -16,6 +16,7 @@ mod killed_operator;
 mod kubeadm;
 mod list;
 mod old_sidecar;
+mod permissions;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod scenario;

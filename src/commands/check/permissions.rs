@@ -26,7 +26,8 @@ impl Checked {
     /// What the command needs in its namespace.
     fn needs(self) -> &'static [Need] {
         match self {
-            Self::Create => &[(BACKUPS, "etcdbackups", "", &["create", "get", "patch"])],
+            // get is for --wait; what only --apply needs is not asked for
+            Self::Create => &[(BACKUPS, "etcdbackups", "", &["create", "get"])],
             // API servers from 1.35 on ask for create even where the tunnel is opened with a GET (KEP-4006)
             Self::Get => &[
                 ("", "services", "", &["get"]),
@@ -37,7 +38,7 @@ impl Checked {
             ],
             Self::List => &[(BACKUPS, "etcdbackups", "", &["list"])],
             Self::Credentials => {
-                &[("", "secrets", "", &["get", "create", "patch"]), ("", "configmaps", "", &["get", "create", "patch"])]
+                &[("", "secrets", "", &["create", "patch"]), ("", "configmaps", "", &["create", "patch"])]
             }
         }
     }

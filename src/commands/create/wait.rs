@@ -56,7 +56,9 @@ async fn follow(session: &Session, made: &DynamicObject, timeout: Duration, ui: 
     let (started, mut last_line) = (Instant::now(), Instant::now());
     let mut said = None;
     loop {
-        match session.request(TIMEOUT, api.get(&name)).await {
+        let look = session.request(TIMEOUT, api.get(&name)).await;
+        let unanswered = look.as_ref().err().map(|error| error.message().to_owned());
+        match look {
             Ok(found) if found.uid() != made.uid() => {
                 return Err(Error::not_found(format!("etcdbackup {name:?} was replaced by another one")));
             }
@@ -74,7 +76,7 @@ async fn follow(session: &Session, made: &DynamicObject, timeout: Duration, ui: 
             Err(error) => return Err(error),
         }
         if started.elapsed() >= timeout {
-            return Err(timed_out(&name, said));
+            return Err(timed_out(&name, said, unanswered));
         }
         if last_line.elapsed() >= LINE_EVERY {
             last_line = Instant::now();
@@ -137,13 +139,13 @@ fn failure(session: &Session, name: &str, reason: &str) -> Error {
         .hint(format!("kubectl describe etcdbackups.etcd.database.coreos.com {name} -n {namespace}"))
 }
 
-fn timed_out(name: &str, last: Option<String>) -> Error {
+/// `last` is what the operator said, `unanswered` why the last look gave nothing.
+fn timed_out(name: &str, last: Option<String>, unanswered: Option<String>) -> Error {
     let error = Error::timed_out(format!("timed out waiting for the condition on etcdbackups/{name}"));
-    let error = match last {
-        Some(last) => error.hint(format!("last seen: {last}")),
-        None => {
-            error.hint("nothing has answered: is the operator running in this namespace? kubectl etcdbackup install")
-        }
+    let error = match (unanswered, last) {
+        (Some(why), _) => error.hint(format!("the API server was not reached: {why}")),
+        (None, Some(last)) => error.hint(format!("last seen: {last}")),
+        (None, None) => error.hint("no operator has taken it up: kubectl etcdbackup check"),
     };
     error.hint("the backup may still complete; raise --timeout to wait longer")
 }

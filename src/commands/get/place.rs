@@ -13,7 +13,7 @@ use crate::api::{EtcdBackup, S3Source as Spec};
 use crate::aws::s3::read_ca_bundle;
 use crate::aws::{Access, CredentialSource, ProfileFiles, S3};
 use crate::cli::{KubeFlags, S3ReadFlags, Ui};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{self, Session};
 use crate::snapshot::Layout;
 use crate::source::s3::Place;
@@ -163,7 +163,13 @@ async fn ca_of(session: &Session, name: &str) -> Result<Vec<u8>> {
 
 pub(in crate::commands) async fn secret(session: &Session, name: &str) -> Result<BTreeMap<String, Vec<u8>>> {
     let api: Api<Secret> = Api::namespaced(session.client.clone(), &session.namespace);
-    let secret = session.request(TIMEOUT, api.get(name)).await?;
+    let secret = session.request(TIMEOUT, api.get(name)).await.map_err(|error| match error.kind() {
+        ErrorKind::NotFound => error.hint(format!(
+            "kubectl etcdbackup credentials -n {} --secret-name {name}, or name another with --secret",
+            session.namespace
+        )),
+        _ => error,
+    })?;
     Ok(secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, value.0)).collect())
 }
 

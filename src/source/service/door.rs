@@ -66,7 +66,11 @@ pub(super) async fn dial(base: &Base, door: &Door, limit: Duration) -> Result<Li
             return secured(base, door).await;
         }
         let stream = TcpStream::connect(base.address()).await;
-        stream.map(Line::from).map_err(|error| Error::general(format!("{shown}: cannot connect: {error}")))
+        let unreached = |error| {
+            Error::general(format!("{shown}: cannot connect: {error}"))
+                .hint("check --service-url; where it is not reachable from here: --from service, or --from s3")
+        };
+        stream.map(Line::from).map_err(unreached)
     };
     let late = || Error::timed_out(format!("{shown}: no connection within {limit:?}"));
     tokio::time::timeout(limit, connected).await.unwrap_or_else(|_| Err(late()))

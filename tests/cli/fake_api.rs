@@ -1,4 +1,5 @@
-//! An API server that serves another project's CRD of the same name: the test cluster can hold only one of them.
+//! An API server in the test process: one that serves another project's CRD of the same name, of which the test cluster
+//! can hold only one, and one that refuses or answers nonsense.
 
 use std::sync::{Arc, Mutex};
 
@@ -20,6 +21,8 @@ pub struct Answers {
     pub taken: Vec<String>,
     /// Status of every EtcdBackup.
     pub status: Value,
+    /// What is said instead: method and beginning of the path, code, body. The first that fits.
+    pub faults: Vec<(&'static str, u16, String)>,
 }
 
 /// The server, on a port of its own.
@@ -35,13 +38,27 @@ impl FakeApi {
         let posted = Arc::new(Mutex::new(Vec::new()));
         let (answers, kept) = (Arc::new(answers), Arc::clone(&posted));
         let router = Router::new().fallback(async move |method: Method, uri: Uri, body: Bytes| {
-            let (code, value) = answers.answer(&method, &uri, &body, &kept);
-            (code, [("content-type", "application/json")], value.to_string())
+            let asked = format!("{method} {}", uri.path());
+            let fault = answers.faults.iter().find(|(start, ..)| asked.starts_with(start));
+            let (code, text) = match fault {
+                Some((_, code, text)) => (StatusCode::from_u16(*code).unwrap(), text.clone()),
+                None => {
+                    let (code, value) = answers.answer(&method, &uri, &body, &kept);
+                    (code, value.to_string())
+                }
+            };
+            (code, [("content-type", "application/json")], text)
         });
         let listener = runtime.block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         runtime.spawn(async move { axum::serve(listener, router).await });
         Self { url, posted, _runtime: runtime }
+    }
+
+    /// A server that gives these answers, and else those of a cluster that has our CRD.
+    pub fn that_says(faults: Vec<(&'static str, u16, String)>) -> Self {
+        let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+        Self::start(Answers { crd: Some(crd(open)), faults, ..Answers::default() })
     }
 
     /// The EtcdBackups that were made.
@@ -110,6 +127,11 @@ fn status(code: u16, reason: &str, message: &str) -> (StatusCode, Value) {
     let value = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure", "code": code,
         "reason": reason, "message": message});
     (StatusCode::from_u16(code).unwrap(), value)
+}
+
+/// The body of a refusal.
+pub fn refusal(code: u16, reason: &str, message: &str) -> String {
+    status(code, reason, message).1.to_string()
 }
 
 /// A CRD of the name with this schema.
