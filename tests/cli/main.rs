@@ -13,7 +13,6 @@ mod agent_retention;
 mod catalogue;
 mod catalogue_typing;
 mod completion;
-mod create_api;
 mod create_crds;
 mod create_terminal;
 mod create_wizard;
