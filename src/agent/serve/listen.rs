@@ -6,7 +6,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::serve::Listener;
@@ -22,8 +22,15 @@ const CONNECTIONS: usize = 512;
 /// Connections that one peer holds open.
 const PER_PEER: usize = 32;
 
-/// A connection on which nothing moves for so long is dropped: longer than every wait for the store.
+/// A connection to which nothing is sent for so long is dropped: longer than every wait for the store.
 const SILENCE: Duration = Duration::from_secs(120);
+
+/// What a client that keeps us waiting has to take within [`SILENCE`]: whoever reads a byte a minute holds one of
+/// the few places for downloads.
+const FAIR: usize = 64 * 1024;
+
+/// Most bytes that a client may send before it is answered. A request has no body, and its headers hold a token.
+const UNANSWERED: usize = 64 * 1024;
 
 /// Listens on `wanted`, and on both loopback addresses at the same port.
 ///
@@ -124,17 +131,23 @@ impl Drop for Seat {
     }
 }
 
-/// A connection that fails when neither direction moves for [`SILENCE`].
+/// A connection that fails when we could send nothing for [`SILENCE`]. Of what a client sends, only the beginning of
+/// a request is a sign of life: a header that comes letter by letter would hold a connection for ever.
 pub(super) struct Patient {
     stream: TcpStream,
     moved: Instant,
     alarm: Pin<Box<Sleep>>,
+    /// Bytes read since the last one was sent.
+    unanswered: usize,
+    /// Bytes sent since the client began to keep us waiting, if it does.
+    waiting: Option<usize>,
     _seat: Option<Seat>,
 }
 
 impl Patient {
     fn new(stream: TcpStream, seat: Option<Seat>) -> Self {
-        Self { stream, moved: Instant::now(), alarm: Box::pin(tokio::time::sleep(SILENCE)), _seat: seat }
+        let alarm = Box::pin(tokio::time::sleep(SILENCE));
+        Self { stream, moved: Instant::now(), alarm, unanswered: 0, waiting: None, _seat: seat }
     }
 
     /// Our end's address.
@@ -144,13 +157,11 @@ impl Patient {
 
     /// Passes `step` on, and turns a wait that lasted too long into an error.
     fn watch<T>(&mut self, step: Poll<io::Result<T>>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
-        if step.is_ready() {
-            self.moved = Instant::now();
-            return step;
-        }
         loop {
-            ready!(self.alarm.as_mut().poll(cx));
-            // set again only when it rings: cheaper than at every read and write
+            // set again only when it rings: cheaper than at every write
+            if self.alarm.as_mut().poll(cx).is_pending() {
+                return step;
+            }
             let due = self.moved + SILENCE;
             if due <= Instant::now() {
                 return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
@@ -158,11 +169,38 @@ impl Patient {
             self.alarm.as_mut().reset(due);
         }
     }
+
+    /// Takes a write into account.
+    fn wrote(&mut self, step: Poll<io::Result<usize>>, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        match &step {
+            Poll::Ready(Ok(bytes)) => {
+                self.unanswered = 0;
+                let taken = self.waiting.map(|taken| taken + bytes).filter(|taken| *taken < FAIR);
+                if taken.is_none() {
+                    self.moved = Instant::now();
+                }
+                self.waiting = taken;
+            }
+            Poll::Ready(Err(_)) => {}
+            Poll::Pending => self.waiting = self.waiting.or(Some(0)),
+        }
+        self.watch(step, cx)
+    }
 }
 
 impl AsyncRead for Patient {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
         let step = Pin::new(&mut self.stream).poll_read(cx, buf);
+        let read = buf.filled().len() - before;
+        if self.unanswered == 0 && read > 0 {
+            // a request begins, and has as long as the first one
+            self.moved = Instant::now();
+        }
+        self.unanswered += read;
+        if self.unanswered > UNANSWERED {
+            return Poll::Ready(Err(io::ErrorKind::InvalidData.into()));
+        }
         self.watch(step, cx)
     }
 }
@@ -170,7 +208,7 @@ impl AsyncRead for Patient {
 impl AsyncWrite for Patient {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let step = Pin::new(&mut self.stream).poll_write(cx, buf);
-        self.watch(step, cx)
+        self.wrote(step, cx)
     }
 
     fn poll_write_vectored(
@@ -179,7 +217,7 @@ impl AsyncWrite for Patient {
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let step = Pin::new(&mut self.stream).poll_write_vectored(cx, bufs);
-        self.watch(step, cx)
+        self.wrote(step, cx)
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -187,6 +225,8 @@ impl AsyncWrite for Patient {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // the client has taken all that there was
+        self.waiting = None;
         Pin::new(&mut self.stream).poll_flush(cx)
     }
 
@@ -197,7 +237,7 @@ impl AsyncWrite for Patient {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::AsyncReadExt;
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     use super::*;
 
@@ -250,5 +290,58 @@ mod tests {
         patient.moved = Instant::now() - SILENCE;
         patient.alarm.as_mut().reset(Instant::now());
         assert_eq!(patient.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    async fn pair() -> (TcpStream, Patient) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, Patient::new(listener.accept().await.unwrap().0, None))
+    }
+
+    #[tokio::test]
+    async fn a_request_that_comes_letter_by_letter_is_cut_off() {
+        let (mut client, mut patient) = pair().await;
+        client.write_all(b"GE").await.unwrap();
+        assert_eq!(patient.read_u8().await.unwrap(), b'G');
+        let begun = patient.moved;
+        assert_eq!(patient.read_u8().await.unwrap(), b'E');
+        assert_eq!(patient.moved, begun);
+        patient.moved = begun - SILENCE;
+        patient.alarm.as_mut().reset(begun);
+        patient.alarm.as_mut().await;
+        client.write_all(b"T").await.unwrap();
+        assert_eq!(patient.read_u8().await.unwrap_err().kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[tokio::test]
+    async fn a_request_without_an_end_is_cut_off() {
+        let (mut client, mut patient) = pair().await;
+        tokio::spawn(async move { while client.write_all(&[b'x'; 4096]).await.is_ok() {} });
+        let mut bytes = [0; 4096];
+        let mut taken = 0;
+        let end = loop {
+            match patient.read(&mut bytes).await {
+                Ok(read) => taken += read,
+                Err(error) => break error,
+            }
+        };
+        assert_eq!(end.kind(), io::ErrorKind::InvalidData);
+        assert!(taken <= UNANSWERED, "{taken}");
+    }
+
+    #[tokio::test]
+    async fn a_client_that_keeps_us_waiting_has_to_take_its_share() {
+        let (_client, mut patient) = pair().await;
+        let begun = patient.moved - SILENCE / 2;
+        patient.moved = begun;
+        std::future::poll_fn(|cx| {
+            assert!(patient.wrote(Poll::Pending, cx).is_pending());
+            let _ = patient.wrote(Poll::Ready(Ok(FAIR - 1)), cx);
+            assert_eq!(patient.moved, begun);
+            let _ = patient.wrote(Poll::Ready(Ok(1)), cx);
+            assert!(patient.moved > begun);
+            Poll::Ready(())
+        })
+        .await;
     }
 }

@@ -149,3 +149,31 @@ async fn an_api_server_that_fails_lets_nobody_in_and_shows_nothing() {
         assert!(!reply.text().contains("sa-of-the-sidecar"), "{}", reply.text());
     }
 }
+
+#[tokio::test]
+async fn no_form_of_a_request_passes_the_guard() {
+    let port = ApiServer::default().sidecar().await;
+    let mine = "authorization: Bearer reader\r\n";
+    let of = |line: &str, headers: &str| format!("{line}\r\nhost: x\r\nconnection: close\r\n{headers}\r\n");
+    let keep = |headers: &str| format!("GET /v1/backup HTTP/1.1\r\nhost: x\r\n{headers}\r\n");
+    for (request, status) in [
+        (of("HEAD /v1/backup HTTP/1.1", ""), 401),
+        (of("GET http://127.0.0.1/v1/backup HTTP/1.1", ""), 401),
+        ("GET /v1/backup HTTP/1.0\r\n\r\n".to_owned(), 401),
+        (of("GET /v1/backup?etcdVersion=%00&access_token=reader HTTP/1.1", ""), 401),
+        (of("GET /v1/backup/ HTTP/1.1", ""), 401),
+        (of("GET /v1/status HTTP/1.1", "x-forwarded-for: 127.0.0.1\r\nforwarded: for=127.0.0.1\r\n"), 401),
+        (of("GET /v1/backup HTTP/1.1", &format!("{mine}{mine}")), 401),
+        (of("GET /v1/backup HTTP/1.1", "authorization: Bearer reader, Bearer x\r\n"), 401),
+        (of("GET /v1/backup HTTP/1.1", "proxy-authorization: Bearer reader\r\n"), 401),
+        (format!("{}{}", keep(""), of("GET /v1/backup HTTP/1.1", "")), 401),
+    ] {
+        let reply = raw(port, &request).await;
+        assert_eq!(reply.status, status, "{request}");
+        assert!(!reply.body.windows(15).any(|part| part == b"HTTP/1.1 200 OK"), "{request}");
+    }
+    // of two on one connection each stands for itself
+    let reply = raw(port, &format!("{}{}", keep(mine), of("GET /v1/backup HTTP/1.1", ""))).await;
+    assert_eq!(reply.status, 200);
+    assert!(String::from_utf8_lossy(&reply.body).contains("HTTP/1.1 401 Unauthorized"));
+}
