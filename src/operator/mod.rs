@@ -65,7 +65,7 @@ use crate::signals;
 
 pub use pod::{MANAGED_BY, container_security, pod_security};
 pub use sidecar::probe;
-pub use token_review::{TOKEN_REVIEW, token_review_labels};
+pub use token_review::TOKEN_REVIEW;
 
 /// Time for one request to the API server.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -96,6 +96,8 @@ struct Context {
     /// Who waits for a place among the running Jobs.
     queue: Queue,
     metrics: Metrics,
+    /// Rings when a sidecar was made, changed or removed.
+    sidecars: tokio::sync::Notify,
 }
 
 /// Runs the operator in the session's namespace, or in all with `--cluster-wide`, until SIGTERM or SIGINT.
@@ -141,13 +143,14 @@ async fn work(args: &Args, session: Session, backups: Api<Cached>, metrics: Metr
         turn: tokio::sync::Mutex::default(),
         queue,
         metrics,
+        sidecars: tokio::sync::Notify::new(),
         session,
     });
-    let sweeping = token_review::sweep(Arc::clone(&context));
+    let binding = token_review::keep(Arc::clone(&context));
     let working = controller.run(reconcile::reconcile, reconcile::after_error, context);
     tokio::select! {
         () = working.for_each(|done| async { log(done) }) => {}
-        () = sweeping => {}
+        () = binding => {}
     }
 }
 

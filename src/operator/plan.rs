@@ -246,6 +246,11 @@ fn given(text: &str) -> Option<String> {
 }
 
 impl Plan {
+    /// Whether a sidecar is wanted and it is known what it is to serve.
+    pub fn wants_sidecar(&self) -> bool {
+        self.sidecar.enabled && self.store.layout.is_some()
+    }
+
     /// The command that makes a Secret or ConfigMap which the pods miss; `kind` is kubectl's word for it.
     pub fn remedy(&self, kind: &str, name: &str) -> String {
         let is = |secret: &Option<String>| secret.as_deref() == Some(name);

@@ -29,6 +29,7 @@ pub fn settings(s3: bool) -> Settings {
             config_map: "aws-config".to_owned(),
         }),
         cluster_wide: false,
+        selective: false,
         default_layout: Layout::Cluster,
         max_runs: std::num::NonZeroU16::MIN,
         kubeadm: None,

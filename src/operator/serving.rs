@@ -11,10 +11,10 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 
-use super::plan::{self, plan};
+use super::plan::{self, Plan, plan};
 use super::pod::MANAGED_BY;
 use super::sidecar::{self, Candidate, Elected, STORE};
-use super::{Context, TIMEOUT, requests, token_review, trouble};
+use super::{Context, TIMEOUT, requests, trouble};
 use crate::api::conditions::SIDECAR_READY;
 use crate::api::{EtcdBackup, names};
 use crate::error::Result;
@@ -87,7 +87,7 @@ pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
     let Some(elected) = sidecar::elect(&candidates, served) else {
         if let Some(existing) = existing {
             objects::remove(context, &existing).await?;
-            token_review::settle_or_warn(context, &namespace).await;
+            context.sidecars.notify_one();
         }
         return Ok(waiting(wanted));
     };
@@ -95,7 +95,7 @@ pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
         Ok(applied) => applied,
         Err(serving) => return Ok(if wanted { serving } else { Serving::Unwanted }),
     };
-    token_review::settle_or_warn(context, &namespace).await;
+    context.sidecars.notify_one();
     if !wanted {
         return Ok(Serving::Unwanted);
     }
@@ -120,10 +120,9 @@ fn candidates(context: &Context, newest: &EtcdBackup, cluster: &str) -> Vec<Cand
         .filter(|backup| backup.namespace() == newest.namespace() && backup.meta().deletion_timestamp.is_none())
         .filter(|backup| names::cluster_of(backup) == cluster)
         .filter_map(|backup| {
-            let plan = plan(backup, &context.settings).ok()?;
-            let wants = plan.cluster == cluster && plan.sidecar.enabled && plan.store.layout.is_some();
+            let plan = plan(backup, &context.settings).ok().filter(Plan::wants_sidecar)?;
             let created = backup.creation_timestamp().map(|time| time.0);
-            wants.then_some(Candidate { owner: backup.owner_ref(&())?, created, plan })
+            (plan.cluster == cluster).then_some(Candidate { owner: backup.owner_ref(&())?, created, plan })
         })
         .collect()
 }

@@ -14,6 +14,8 @@ pub struct Settings {
     pub s3: Option<S3Defaults>,
     /// Whether all namespaces are worked on.
     pub cluster_wide: bool,
+    /// Whether only some EtcdBackups are worked on, by their labels.
+    pub selective: bool,
     /// Layout of a cluster that has no snapshot yet.
     pub default_layout: Layout,
     /// Where and how the control plane's own etcd may be backed up; nowhere by default.
@@ -52,6 +54,7 @@ impl Settings {
             image: args.image.clone(),
             s3,
             cluster_wide: args.cluster_wide,
+            selective: args.selector.is_some(),
             // clusters of two namespaces may have one name, and share the operator-wide bucket
             default_layout: if args.cluster_wide { Layout::Namespaced } else { Layout::Cluster },
             max_runs: args.max_concurrent_runs,

@@ -108,7 +108,7 @@ fn template(plan: &Plan, image: &str) -> PodTemplateSpec {
 
 /// The name of the sidecar's ServiceAccount, and whether it is the sidecar's own. Where credentials come with a
 /// ServiceAccount (IRSA, Pod Identity), it is that of the Jobs.
-fn account(plan: &Plan) -> (String, bool) {
+pub fn account(plan: &Plan) -> (String, bool) {
     match (&plan.service_account, &plan.store.credentials) {
         (Some(name), _) => (name.clone(), false),
         (None, Credentials::Ambient) => ("default".to_owned(), false),

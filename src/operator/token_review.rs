@@ -1,185 +1,201 @@
-//! Lets the sidecars of a namespace review tokens: one ClusterRoleBinding a namespace, kept by a cluster-wide
-//! operator as long as there is a sidecar that wants it.
+//! Lets sidecars review tokens: the subjects of the one ClusterRoleBinding that `install --cluster-wide` makes.
 //!
-//! Reviews are cluster-scoped, so no Role can grant them; `install --cluster-wide` makes the ClusterRole and lets
-//! the operator bind that one alone.
+//! Reviews are cluster-scoped, so no Role can grant them. The operator may change that binding and neither make,
+//! delete nor see another. Who is bound follows from EtcdBackups alone: a Deployment that somebody else made,
+//! whatever its labels, gets nothing.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, RoleRef, Subject};
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::ResourceExt;
-use kube::api::{Api, DeleteParams, ListParams, Preconditions};
+use k8s_openapi::api::rbac::v1::{ClusterRoleBinding, Subject};
+use kube::api::{Api, Patch, PatchParams};
 
-use super::pod::{MANAGED_BY, SIDECAR_APP};
-use super::{Context, TIMEOUT, requests};
-use crate::error::{ErrorKind, Result};
-use crate::kubernetes::FIELD_MANAGER;
+use super::cached::Cached;
+use super::plan::{Plan, plan};
+use super::settings::Settings;
+use super::{Context, TIMEOUT, requests, sidecar};
+use crate::api::EtcdBackup;
+use crate::error::{Error, Result};
 
-/// Name of the ClusterRole that allows reviews, and the beginning of its bindings' names.
+/// Name of the ClusterRole that allows reviews, and of its binding.
 pub const TOKEN_REVIEW: &str = "etcdbackup-token-review";
 
-/// The label of a binding that says for which namespace it is.
-const NAMESPACE: &str = "etcd.database.coreos.com/namespace";
+/// How soon a binding that could not be changed is tried again.
+const AGAIN: Duration = Duration::from_secs(10);
 
-const COMPONENT: &str = "app.kubernetes.io/component";
+/// How often the EtcdBackups in memory are looked at: nothing tells of one that is gone.
+const LOOK: Duration = Duration::from_secs(30);
 
-/// How often bindings are looked for whose namespace has no sidecar any more: nothing tells of an EtcdBackup that
-/// is gone, and what is cluster-scoped cannot be owned by what is not.
-const SWEEP: Duration = Duration::from_secs(30);
+/// How long the binding is believed to be as it was left.
+const BELIEVED: Duration = Duration::from_secs(600);
 
-/// The name of the binding for the sidecars of `namespace`.
-fn name(namespace: &str) -> String {
-    format!("{TOKEN_REVIEW}:{namespace}")
-}
+/// A ServiceAccount: its namespace and its name.
+type Account = (String, String);
 
-/// The label selector of all bindings that an operator made.
-pub fn token_review_labels() -> String {
-    labels().map(|(key, value)| format!("{key}={value}")).join(",")
-}
-
-fn labels() -> [(&'static str, &'static str); 2] {
-    [(MANAGED_BY, FIELD_MANAGER), (COMPONENT, "token-review")]
-}
-
-/// The binding that the sidecars of `namespace` want: for the ServiceAccounts of those that get a token. `None`
-/// when there are none.
-fn wanted(namespace: &str, sidecars: &[Deployment]) -> Option<ClusterRoleBinding> {
-    let accounts: BTreeSet<String> = sidecars.iter().filter_map(account).collect();
-    let subjects: Vec<Subject> = accounts.into_iter().map(|name| subject(namespace, name)).collect();
-    let mut labels: BTreeMap<String, String> =
-        labels().into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
-    labels.insert(NAMESPACE.to_owned(), namespace.to_owned());
-    let role_ref = RoleRef {
-        api_group: "rbac.authorization.k8s.io".to_owned(),
-        kind: "ClusterRole".to_owned(),
-        name: TOKEN_REVIEW.to_owned(),
-    };
-    let metadata = ObjectMeta { name: Some(name(namespace)), labels: Some(labels), ..Default::default() };
-    (!subjects.is_empty()).then_some(ClusterRoleBinding { metadata, role_ref, subjects: Some(subjects) })
-}
-
-fn account(sidecar: &Deployment) -> Option<String> {
-    let spec = sidecar.spec.as_ref()?.template.spec.as_ref()?;
-    let wants = sidecar.metadata.deletion_timestamp.is_none() && spec.automount_service_account_token == Some(true);
-    spec.service_account_name.clone().filter(|_| wants)
-}
-
-fn subject(namespace: &str, name: String) -> Subject {
-    Subject { kind: "ServiceAccount".to_owned(), name, namespace: Some(namespace.to_owned()), api_group: None }
-}
-
-/// As [`settle`]; a sidecar that cannot review tokens still serves port-forwards, so a failure is a warning.
-pub async fn settle_or_warn(context: &Context, namespace: &str) {
-    if !context.settings.cluster_wide {
-        return;
-    }
-    if let Err(error) = settle(context, namespace).await {
-        tracing::warn!(
-            namespace,
-            error = error.message(),
-            "the sidecars of a namespace are not allowed to review tokens: kubectl etcdbackup install --cluster-wide"
-        );
-    }
-}
-
-/// Makes, changes or removes the binding of `namespace`; whether it was removed.
-async fn settle(context: &Context, namespace: &str) -> Result<bool> {
-    let session = &context.session;
-    let deployments = Api::<Deployment>::namespaced(session.client.clone(), namespace);
-    let ours = ListParams::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER},app={SIDECAR_APP}"));
-    let sidecars = session.request(TIMEOUT, deployments.list(&ours)).await?.items;
-    let bindings = Api::<ClusterRoleBinding>::all(session.client.clone());
-    let existing = session.request(TIMEOUT, bindings.get_opt(&name(namespace))).await?;
-    if existing.as_ref().is_some_and(|found| found.labels().get(NAMESPACE).map(String::as_str) != Some(namespace)) {
-        tracing::warn!(name = name(namespace), "a ClusterRoleBinding of that name is not ours and is left alone");
-        return Ok(false);
-    }
-    match (existing, wanted(namespace, &sidecars)) {
-        (Some(existing), Some(wanted)) if existing.subjects == wanted.subjects => Ok(false),
-        (_, Some(wanted)) => requests::apply(session, &bindings, &wanted).await.map(|_| false),
-        (Some(existing), None) => remove(context, &existing).await.map(|()| true),
-        (None, None) => Ok(false),
-    }
-}
-
-async fn remove(context: &Context, binding: &ClusterRoleBinding) -> Result<()> {
-    tracing::info!(name = binding.name_any(), "removing the binding of a namespace that has no sidecar any more");
-    let bindings = Api::<ClusterRoleBinding>::all(context.session.client.clone());
-    let only_this = Preconditions { uid: binding.uid(), resource_version: None };
-    let params = DeleteParams { preconditions: Some(only_this), ..DeleteParams::default() };
-    match context.session.request(TIMEOUT, bindings.delete(&binding.name_any(), &params)).await {
-        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
-    }
-}
-
-/// Removes bindings that are of no use any more, again and again. Never ends.
-pub async fn sweep(context: Arc<Context>) {
-    if !context.settings.cluster_wide {
+/// Keeps the subjects of the binding. Never ends.
+pub async fn keep(context: Arc<Context>) {
+    // an empty cache would take everybody's permission away
+    if !context.settings.cluster_wide || context.backups.wait_until_ready().await.is_err() {
         return std::future::pending().await;
     }
+    let mut bound = None;
     loop {
-        tokio::time::sleep(SWEEP).await;
-        if let Err(error) = sweep_once(&context).await {
-            tracing::warn!(error = error.message(), "could not look for bindings that are of no use any more");
-        }
+        let pause = match settle(&context, &mut bound).await {
+            Ok(()) => LOOK,
+            Err(error) => {
+                tracing::warn!(
+                    error = error.message(),
+                    "sidecars are not allowed to review tokens, trying again: kubectl etcdbackup install --cluster-wide"
+                );
+                AGAIN
+            }
+        };
+        // woken or not, the next step is the same
+        let _ = tokio::time::timeout(pause, context.sidecars.notified()).await;
     }
 }
 
-async fn sweep_once(context: &Context) -> Result<()> {
+/// Binds whom the EtcdBackups want bound, unless these are `bound` since a short time ago.
+async fn settle(context: &Context, bound: &mut Option<(BTreeSet<Account>, Instant)>) -> Result<()> {
+    let wanted = wanted(&context.backups.state(), &context.settings);
+    let before = match &*bound {
+        Some((accounts, since)) if *accounts == wanted && since.elapsed() < BELIEVED => return Ok(()),
+        Some((accounts, _)) => accounts.clone(),
+        None => BTreeSet::new(),
+    };
+    bind(context, &before, &wanted).await?;
+    *bound = Some((wanted, Instant::now()));
+    Ok(())
+}
+
+/// The ServiceAccounts of the sidecars that are to review tokens.
+fn wanted(backups: &[Arc<Cached>], settings: &Settings) -> BTreeSet<Account> {
+    let readable = backups.iter().filter_map(|backup| backup.0.as_ref().ok());
+    readable.filter_map(|backup| account(backup, settings)).collect()
+}
+
+fn account(backup: &EtcdBackup, settings: &Settings) -> Option<Account> {
+    let plan = plan(backup, settings).ok().filter(Plan::wants_sidecar)?;
+    let name = sidecar::account(&plan).0;
+    let reviews = !plan.sidecar.anonymous && backup.metadata.deletion_timestamp.is_none();
+    (reviews && is_account_name(&name)).then_some((plan.namespace, name))
+}
+
+/// A DNS subdomain: one name that is none would make the API server refuse the whole binding.
+fn is_account_name(name: &str) -> bool {
+    let letter = |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    let word = |word: &str| {
+        let bytes = word.as_bytes();
+        bytes.first().is_some_and(letter)
+            && bytes.last().is_some_and(letter)
+            && bytes.iter().all(|byte| letter(byte) || *byte == b'-')
+    };
+    name.len() <= 253 && name.split('.').all(word)
+}
+
+/// Who is to be bound. An operator for some EtcdBackups takes away only what it gave: the rest is for the others.
+fn merged(
+    existing: &[Subject],
+    before: &BTreeSet<Account>,
+    wanted: &BTreeSet<Account>,
+    selective: bool,
+) -> BTreeSet<Account> {
+    let accounts = existing.iter().filter_map(|subject| Some((subject.namespace.clone()?, subject.name.clone())));
+    accounts.filter(|account| selective && !before.contains(account)).chain(wanted.iter().cloned()).collect()
+}
+
+async fn bind(context: &Context, before: &BTreeSet<Account>, wanted: &BTreeSet<Account>) -> Result<()> {
     let session = &context.session;
-    let params = ListParams::default().labels(&token_review_labels());
     let bindings = Api::<ClusterRoleBinding>::all(session.client.clone());
-    let bindings = session.request(TIMEOUT, bindings.list(&params)).await?.items;
-    if bindings.is_empty() {
+    let existing = session.request(TIMEOUT, bindings.get(TOKEN_REVIEW)).await?;
+    if (existing.role_ref.kind.as_str(), existing.role_ref.name.as_str()) != ("ClusterRole", TOKEN_REVIEW) {
+        return Err(Error::general(format!("clusterrolebinding {TOKEN_REVIEW:?} binds another role")));
+    }
+    let (version, existing) = (existing.metadata.resource_version, existing.subjects.unwrap_or_default());
+    let subjects: Vec<Subject> =
+        merged(&existing, before, wanted, context.settings.selective).iter().map(subject).collect();
+    if existing == subjects {
         return Ok(());
     }
-    let ours = ListParams::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER},app={SIDECAR_APP}"));
-    let sidecars = Api::<Deployment>::all(session.client.clone());
-    let sidecars = session.request(TIMEOUT, sidecars.list_metadata(&ours)).await?.items;
-    let served: BTreeSet<String> = sidecars.iter().filter_map(ResourceExt::namespace).collect();
-    for namespace in bindings.iter().filter_map(|binding| binding.labels().get(NAMESPACE)) {
-        // looked at again after a removal: a sidecar may have come in between
-        if !served.contains(namespace) && settle(context, namespace).await? {
-            settle(context, namespace).await?;
-        }
+    tracing::info!(accounts = subjects.len(), "changing who may review tokens");
+    let params = PatchParams { field_manager: Some(requests::OPERATOR.to_owned()), ..PatchParams::default() };
+    // not applied: then whoever applies the binding without subjects, as install does, would clear them
+    let patch = Patch::Merge(serde_json::json!({"metadata": {"resourceVersion": version}, "subjects": subjects}));
+    session.request(TIMEOUT, bindings.patch(TOKEN_REVIEW, &params, &patch)).await.map(drop)
+}
+
+fn subject((namespace, name): &Account) -> Subject {
+    Subject {
+        kind: "ServiceAccount".to_owned(),
+        name: name.clone(),
+        namespace: Some(namespace.clone()),
+        api_group: None,
     }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::samples;
     use super::*;
 
-    fn sidecar(account: &str, token: bool) -> Deployment {
-        serde_json::from_value(serde_json::json!({"metadata": {"name": "x"}, "spec": {"selector": {}, "template": {
-            "spec": {"containers": [], "serviceAccountName": account, "automountServiceAccountToken": token}}}}))
-        .unwrap()
+    fn bound(specs: &[serde_json::Value]) -> Vec<String> {
+        let backups: Vec<_> = specs
+            .iter()
+            .map(|changes| {
+                let mut spec = serde_json::json!({"storageType": "S3", "clusterName": "etcd-a",
+                    "s3": {"s3Bucket": "b", "awsSecret": "s", "layout": "Cluster"}});
+                spec.as_object_mut().unwrap().extend(changes.as_object().unwrap().clone());
+                Arc::new(Cached(Ok(samples::backup(spec))))
+            })
+            .collect();
+        let wanted = wanted(&backups, &samples::settings(false));
+        wanted.into_iter().map(|(namespace, name)| format!("{namespace}/{name}")).collect()
     }
 
     #[test]
-    fn one_binding_holds_every_account_that_gets_a_token() {
-        let all = [sidecar("b", true), sidecar("a", true), sidecar("b", true), sidecar("anonymous", false)];
-        let binding = serde_json::to_value(wanted("etcd", &all).unwrap()).unwrap();
-        assert_eq!(binding["metadata"]["name"], "etcdbackup-token-review:etcd");
-        assert_eq!(binding["metadata"]["labels"]["app.kubernetes.io/component"], "token-review");
-        assert_eq!(binding["roleRef"]["name"], "etcdbackup-token-review");
-        let names: Vec<_> = binding["subjects"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
-        assert_eq!(names, ["a", "b"]);
-        assert_eq!(binding["subjects"][0]["namespace"], "etcd");
+    fn the_account_of_every_sidecar_that_reviews_is_bound_once() {
+        let all = [
+            serde_json::json!({}),
+            serde_json::json!({}),
+            serde_json::json!({"clusterName": "etcd-b", "serviceAccountName": "irsa"}),
+            serde_json::json!({"clusterName": "etcd-c", "s3": {"s3Bucket": "b", "layout": "Cluster"}}),
+        ];
+        assert_eq!(bound(&all), ["default/default", "default/etcd-a-backup-sidecar", "default/irsa"]);
     }
 
     #[test]
-    fn without_a_sidecar_that_reviews_there_is_none() {
-        assert_eq!(wanted("etcd", &[]), None);
-        assert_eq!(wanted("etcd", &[sidecar("anonymous", false)]), None);
-        let mut going = sidecar("a", true);
-        going.metadata.deletion_timestamp =
-            Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(jiff::Timestamp::UNIX_EPOCH));
-        assert_eq!(wanted("etcd", &[going]), None);
+    fn nobody_is_bound_for_an_object_without_a_sidecar_that_reviews() {
+        for changes in [
+            serde_json::json!({"sidecar": {"enabled": false}}),
+            serde_json::json!({"sidecar": {"anonymous": true}}),
+            serde_json::json!({"s3": {"path": "b/key"}}),
+            // before the first backup there is no sidecar
+            serde_json::json!({"s3": {"s3Bucket": "b"}}),
+            serde_json::json!({"clusterName": "Not_A_Name"}),
+        ] {
+            assert_eq!(bound(std::slice::from_ref(&changes)), [""; 0], "{changes}");
+        }
+        assert_eq!(bound(&[]), [""; 0]);
+    }
+
+    #[test]
+    fn an_operator_for_some_takes_away_only_what_it_gave() {
+        let accounts = |names: &[&str]| -> BTreeSet<Account> {
+            names.iter().map(|&name| ("ns".to_owned(), name.to_owned())).collect()
+        };
+        let existing: Vec<Subject> = accounts(&["mine", "old", "theirs"]).iter().map(subject).collect();
+        let merged = |selective| merged(&existing, &accounts(&["mine", "old"]), &accounts(&["mine", "new"]), selective);
+        assert_eq!(merged(true), accounts(&["mine", "new", "theirs"]));
+        assert_eq!(merged(false), accounts(&["mine", "new"]));
+    }
+
+    #[test]
+    fn one_name_that_the_api_server_refuses_does_not_spoil_the_binding() {
+        for bad in ["Robot", "a b", "-a", "a..b", "a/b", "system:masters"] {
+            let named = serde_json::json!({"clusterName": "etcd-b", "serviceAccountName": bad});
+            assert_eq!(bound(&[serde_json::json!({}), named]), ["default/etcd-a-backup-sidecar"], "{bad}");
+        }
+        assert!(is_account_name("team-x.backup"));
     }
 }

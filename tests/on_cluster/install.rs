@@ -7,9 +7,9 @@ struct ClusterScoped<'a>(&'a Namespace);
 
 impl Drop for ClusterScoped<'_> {
     fn drop(&mut self) {
-        let binding = format!("etcdbackup-token-review:{}", self.0.name);
-        self.0.try_kubectl(&["delete", "clusterrolebinding", "etcdbackup-operator", &binding]);
-        self.0.try_kubectl(&["delete", "clusterrole", "etcdbackup-operator", "etcdbackup-token-review"]);
+        for kind in ["clusterrolebinding", "clusterrole"] {
+            self.0.try_kubectl(&["delete", kind, "etcdbackup-operator", "etcdbackup-token-review"]);
+        }
     }
 }
 
@@ -38,20 +38,43 @@ fn install_cluster_wide(namespace: &Namespace) {
     namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=90s"]);
 }
 
-/// What the operator's ServiceAccount may and may not bind.
-fn binds_one_role_only(namespace: &Namespace) {
+/// What the operator's ServiceAccount may do to bindings: change the subjects of one.
+fn changes_one_binding_only(namespace: &Namespace) {
     let operator = format!("--as=system:serviceaccount:{}:etcdbackup-operator", namespace.name);
-    let bind = |role: &str| {
-        let (role, subject) = (format!("--clusterrole={role}"), format!("--serviceaccount={}:default", namespace.name));
-        let name = format!("etcdbackup-test-{}", namespace.name);
-        namespace.try_kubectl(&["create", "clusterrolebinding", &name, &role, &subject, &operator, "--dry-run=server"])
-    };
-    let (_, refused, allowed) = bind("etcdbackup-token-review");
-    assert!(allowed, "{refused}");
-    for role in ["cluster-admin", "view"] {
-        let (_, refused, allowed) = bind(role);
-        assert!(!allowed && refused.contains("forbidden"), "{role}: {refused}");
+    let subjects = serde_json::json!({"subjects": [
+        {"kind": "ServiceAccount", "name": "default", "namespace": namespace.name}]})
+    .to_string();
+    let mut patch = ["patch", "clusterrolebinding", "", "--type=merge", "-p", &subjects, &operator, "--dry-run=server"];
+    for (binding, expected) in
+        [("etcdbackup-token-review", true), ("etcdbackup-operator", false), ("cluster-admin", false)]
+    {
+        patch[2] = binding;
+        let (_, refused, allowed) = namespace.try_kubectl(&patch);
+        assert_eq!(allowed, expected, "{binding}: {refused}");
     }
+    for (verb, what) in [
+        ("create", "clusterrolebindings"),
+        ("delete", "clusterrolebindings/etcdbackup-token-review"),
+        ("list", "clusterrolebindings"),
+        ("bind", "clusterroles/cluster-admin"),
+        ("escalate", "clusterroles/etcdbackup-token-review"),
+        ("get", "secrets"),
+    ] {
+        let (answer, ..) = namespace.try_kubectl(&["auth", "can-i", verb, what, &operator]);
+        assert_eq!(answer.trim(), "no", "{verb} {what}");
+    }
+}
+
+/// A Deployment that looks like a sidecar of the operator's, and asks for a token of `default`.
+fn forge_sidecar(namespace: &Namespace) {
+    let labels = "{app: etcd_backup_tool, etcd_cluster: forged, app.kubernetes.io/managed-by: kubectl-etcdbackup}";
+    let manifest = format!(
+        "apiVersion: apps/v1\nkind: Deployment\nmetadata: {{name: forged-backup-sidecar, labels: {labels}}}\n\
+         spec:\n  replicas: 0\n  selector: {{matchLabels: {labels}}}\n  template:\n    metadata: {{labels: {labels}}}\n    \
+         spec: {{serviceAccountName: default, automountServiceAccountToken: true, \
+         containers: [{{name: x, image: x}}]}}\n"
+    );
+    namespace.apply(&manifest).unwrap();
 }
 
 fn may_review(namespace: &Namespace, account: &str) -> bool {
@@ -66,7 +89,8 @@ fn a_change_of_scope_leaves_nothing_behind_and_uninstall_takes_the_rest() {
     namespace.etcd("etcd-a");
     let _scoped = ClusterScoped(&namespace);
     install_cluster_wide(&namespace);
-    binds_one_role_only(&namespace);
+    changes_one_binding_only(&namespace);
+    forge_sidecar(&namespace);
     let second = Namespace::new("install-second");
     let refused = second.run("install --cluster-wide --wait=false");
     assert_eq!(refused.code, Some(1), "{refused}");
@@ -78,12 +102,22 @@ fn a_change_of_scope_leaves_nothing_behind_and_uninstall_takes_the_rest() {
     let backups = "etcdbackups.etcd.database.coreos.com";
     namespace.kubectl(&["label", backups, "one", &format!("test={}", namespace.name)]);
     eventually("the sidecar may review tokens", || may_review(&namespace, "etcd-a-backup-sidecar"));
-    assert!(!may_review(&namespace, "default"));
-    let binding = format!("etcdbackup-token-review:{}", namespace.name);
+    assert!(!may_review(&namespace, "default"), "a forged sidecar got its account bound");
+    let subjects = || {
+        namespace.kubectl(&[
+            "get",
+            "clusterrolebinding",
+            "etcdbackup-token-review",
+            "-o",
+            "jsonpath={.subjects[*].name}",
+        ])
+    };
+    assert_eq!(subjects(), "etcd-a-backup-sidecar");
+    // what install applies has no subjects: the operator's stay
+    let again = namespace.run("install --cluster-wide --image registry.local/absent:1 --wait=false --dry-run=server");
+    assert!(again.to_string().contains("etcdbackup-token-review unchanged (server dry run)"), "{again}");
     namespace.kubectl(&["delete", backups, "one"]);
-    eventually("the binding goes with the last sidecar", || {
-        !namespace.try_kubectl(&["get", "clusterrolebinding", &binding]).2
-    });
+    eventually("the permission goes with the last sidecar", || subjects().is_empty());
 
     uninstalls(&namespace);
 }
@@ -97,11 +131,15 @@ fn uninstalls(namespace: &Namespace) {
     let checked = namespace.run("uninstall --dry-run=server");
     assert_eq!(checked.code, Some(0), "{checked}");
 
+    let label = "app.kubernetes.io/part-of=kubectl-etcdbackup";
+    namespace.kubectl(&["create", "role", "somebody-elses", "--verb=get", "--resource=pods"]);
+    namespace.kubectl(&["label", "role", "somebody-elses", label]);
     let gone = namespace.run("uninstall --yes");
     assert_eq!(gone.code, Some(0), "{gone}");
     assert!(gone.stderr.contains("snapshots that are stored"), "{gone}");
     let left = namespace.kubectl(&["get", "deployments,serviceaccounts,roles,rolebindings", "-o", "name"]);
     assert!(!left.contains("etcdbackup-operator"), "{left}");
+    assert!(left.contains("/somebody-elses"), "{left}");
     let left = namespace.kubectl(&["get", "clusterroles,clusterrolebindings,crds", "-o", "name"]);
     assert!(!left.contains("/etcdbackup-operator") && !left.contains("/etcdbackup-token-review"), "{left}");
     assert!(left.contains("/etcdbackups.etcd.database.coreos.com"), "{left}");

@@ -12,11 +12,11 @@ use kube::{Resource, ResourceExt};
 use serde::de::DeserializeOwned;
 
 use super::TIMEOUT;
-use super::manifests::PART_OF;
+use super::manifests::{OPERATOR, PART_OF};
 use crate::cli::output::DryRun;
 use crate::error::{ErrorKind, Result};
 use crate::kubernetes::{FIELD_MANAGER, Session};
-use crate::operator::token_review_labels;
+use crate::operator::TOKEN_REVIEW;
 
 /// An object that is there.
 #[derive(Debug, Clone)]
@@ -75,8 +75,9 @@ impl Installed {
 /// # Errors
 /// The API server's.
 pub async fn workload(session: &Session) -> Result<Vec<Installed>> {
-    let mut found = listed(session, namespaced::<Deployment>(session), &part_of()).await?;
-    found.extend(listed(session, namespaced::<ServiceAccount>(session), &part_of()).await?);
+    let mut found = named(listed(session, namespaced::<Deployment>(session)).await?);
+    // `install` takes any name for that of the Jobs
+    found.extend(listed(session, namespaced::<ServiceAccount>(session)).await?);
     Ok(found)
 }
 
@@ -85,35 +86,36 @@ pub async fn workload(session: &Session) -> Result<Vec<Installed>> {
 /// # Errors
 /// The API server's.
 pub async fn roles(session: &Session) -> Result<Vec<Installed>> {
-    let mut found = listed(session, namespaced::<RoleBinding>(session), &part_of()).await?;
-    found.extend(listed(session, namespaced::<Role>(session), &part_of()).await?);
-    Ok(found)
+    let mut found = listed(session, namespaced::<RoleBinding>(session)).await?;
+    found.extend(listed(session, namespaced::<Role>(session)).await?);
+    Ok(named(found))
 }
 
-/// The roles and bindings of a cluster-wide operator, with the bindings that it made.
+/// The roles and bindings of a cluster-wide operator.
 ///
 /// # Errors
 /// The API server's.
 pub async fn cluster_roles(session: &Session) -> Result<Vec<Installed>> {
-    let bindings = || Api::<ClusterRoleBinding>::all(session.client.clone());
-    let mut found = listed(session, bindings(), &part_of()).await?;
-    found.extend(listed(session, bindings(), &token_review_labels()).await?);
-    found.extend(listed(session, Api::<ClusterRole>::all(session.client.clone()), &part_of()).await?);
-    Ok(found)
+    let mut found = listed(session, Api::<ClusterRoleBinding>::all(session.client.clone())).await?;
+    found.extend(listed(session, Api::<ClusterRole>::all(session.client.clone())).await?);
+    Ok(named(found))
 }
 
-fn part_of() -> String {
-    format!("{PART_OF}={FIELD_MANAGER}")
+/// Those that have a name of ours besides the label, which others may set too, or copy with an object.
+fn named(mut found: Vec<Installed>) -> Vec<Installed> {
+    found.retain(|object| [OPERATOR, TOKEN_REVIEW].contains(&object.name.as_str()));
+    found
 }
 
 fn namespaced<K: Resource<DynamicType = (), Scope = NamespaceResourceScope>>(session: &Session) -> Api<K> {
     Api::namespaced(session.client.clone(), &session.namespace)
 }
 
-async fn listed<K>(session: &Session, api: Api<K>, labels: &str) -> Result<Vec<Installed>>
+async fn listed<K>(session: &Session, api: Api<K>) -> Result<Vec<Installed>>
 where
     K: Resource<DynamicType = ()> + Clone + DeserializeOwned + Debug,
 {
-    let found = session.request(TIMEOUT, api.list_metadata(&ListParams::default().labels(labels))).await?;
+    let ours = ListParams::default().labels(&format!("{PART_OF}={FIELD_MANAGER}"));
+    let found = session.request(TIMEOUT, api.list_metadata(&ours)).await?;
     Ok(found.items.iter().map(Installed::of::<K>).collect())
 }

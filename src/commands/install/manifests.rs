@@ -252,11 +252,12 @@ mod tests {
             ]
         );
         assert_eq!(
-            shown(true)[2..5],
+            shown(true)[2..6],
             [
                 "clusterrole.rbac.authorization.k8s.io/etcdbackup-operator",
                 "clusterrolebinding.rbac.authorization.k8s.io/etcdbackup-operator",
                 "clusterrole.rbac.authorization.k8s.io/etcdbackup-token-review",
+                "clusterrolebinding.rbac.authorization.k8s.io/etcdbackup-token-review",
             ]
         );
     }

@@ -29,7 +29,18 @@ pub fn manifests(install: &Install) -> Result<Vec<Manifest>> {
         rules: Some(token_review_rules()),
         ..Default::default()
     };
-    Ok(vec![Manifest::new(&role)?, Manifest::new(&binding)?, Manifest::new(&token_review)?])
+    let token_review_binding = ClusterRoleBinding {
+        metadata: token_review.metadata.clone(),
+        role_ref: RoleRef { name: TOKEN_REVIEW.to_owned(), ..role_ref("ClusterRole") },
+        // the operator's: an empty list here would clear them
+        subjects: None,
+    };
+    Ok(vec![
+        Manifest::new(&role)?,
+        Manifest::new(&binding)?,
+        Manifest::new(&token_review)?,
+        Manifest::new(&token_review_binding)?,
+    ])
 }
 
 fn subject(namespace: &str) -> Subject {
@@ -63,11 +74,14 @@ fn rules() -> Vec<PolicyRule> {
     ]
 }
 
-/// To let sidecars review tokens: a binding to any other role is refused by the API server, which asks for `bind`.
+/// To let sidecars review tokens: the subjects of one binding, to one role. RBAC has no rule for names that begin
+/// alike, so a binding a namespace would take the right to delete every ClusterRoleBinding of the cluster.
 fn binding_rules() -> Vec<PolicyRule> {
-    let bind =
-        PolicyRule { resource_names: Some(vec![TOKEN_REVIEW.to_owned()]), ..rule(GROUP, &["clusterroles"], &["bind"]) };
-    vec![rule(GROUP, &["clusterrolebindings"], &["get", "list", "create", "patch", "delete"]), bind]
+    let only_this = |rule| PolicyRule { resource_names: Some(vec![TOKEN_REVIEW.to_owned()]), ..rule };
+    vec![
+        only_this(rule(GROUP, &["clusterrolebindings"], &["get", "patch"])),
+        only_this(rule(GROUP, &["clusterroles"], &["bind"])),
+    ]
 }
 
 fn token_review_rules() -> Vec<PolicyRule> {
@@ -99,8 +113,11 @@ mod tests {
             {
                 assert!(!words.contains(&forbidden.to_owned()), "{words:?}");
             }
-            let binds = words.contains(&"bind".to_owned());
-            assert_eq!(rule.resource_names, binds.then(|| vec![TOKEN_REVIEW.to_owned()]), "{words:?}");
+            let grants = rule.api_groups.unwrap_or_default().contains(&GROUP.to_owned());
+            assert_eq!(rule.resource_names, grants.then(|| vec![TOKEN_REVIEW.to_owned()]), "{words:?}");
+            let unbounded =
+                grants && ["create", "delete", "list", "watch"].iter().any(|&verb| words.contains(&verb.to_owned()));
+            assert!(!unbounded, "{words:?}");
         }
     }
 }
