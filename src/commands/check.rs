@@ -20,13 +20,15 @@ const TIMEOUT: Duration = Duration::from_secs(15);
 /// Check cluster, operator, permissions, credentials, bucket and sidecar
 ///
 /// One line a check: ok, skipped (and why), warning, or failed with what to do.
-/// Nothing is created or changed. The exit code is 0, or the greatest of the exit
-/// codes of the failed checks: 3 something is missing, 5 credentials or permission,
-/// 7 the newest EtcdBackup of a cluster failed.
+/// Nothing is created or changed; only with --write a small object is written
+/// where the snapshots of each cluster go, and deleted. The exit code is 0, or the
+/// greatest of the exit codes of the failed checks: 3 something is missing,
+/// 5 credentials or permission, 7 the newest EtcdBackup of a cluster failed.
 ///
-/// The bucket is listed from here, as `get --from s3` would. The pods list it with
-/// the credentials of the EtcdBackup: that is what the check of the sidecar shows.
-/// etcd is not connected to: it listens inside the cluster.
+/// The bucket is listed and read from here, as `get --from s3` would: with the
+/// Secret of the EtcdBackup, else the operator's own, else your AWS credentials.
+/// The pods have what the EtcdBackup names: that is what the check of the sidecar
+/// shows. etcd is not connected to: it listens inside the cluster.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -39,6 +41,9 @@ pub struct Args {
     commands: Vec<Checked>,
     #[command(flatten)]
     s3: S3ReadFlags,
+    /// Write a small object into the bucket too, and delete it again
+    #[arg(long)]
+    write: bool,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum)]
     output: Option<Format>,
@@ -54,6 +59,9 @@ Examples:
 
   # before the first backup, with the bucket that is meant
   kubectl etcdbackup check etcd-a --bucket etcd-backups
+
+  # may a backup be written?
+  kubectl etcdbackup check etcd-a --write
 
   # may somebody else download?
   kubectl etcdbackup check etcd-a --for get --as jane
@@ -91,9 +99,9 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }
     let session = Session::connect(kube).await?;
     let mut report = Report::new(ui, args.output.is_none());
-    if installation::check(&session, &mut report).await? {
+    if let Some(operator) = installation::check(&session, &mut report).await? {
         permissions::check(&session, &args.commands, &mut report).await?;
-        backup::check(&args, &session, kube, ui, &mut report).await?;
+        backup::check(&args, &session, &operator, (kube, ui), &mut report).await?;
     }
     match args.output {
         Some(Format::Json) => ui.data(output::to_json(&report.value())?)?,

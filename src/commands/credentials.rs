@@ -1,6 +1,6 @@
 //! `credentials`: one AWS profile of the user's files into a Secret and a ConfigMap.
 
-mod check;
+pub(in crate::commands) mod check;
 mod flags;
 
 use std::collections::BTreeMap;

@@ -19,7 +19,8 @@ fn what_is_missing_is_said_and_what_is_there_is_seen() {
     }
 
     namespace.etcd("etcd-a");
-    let installed = namespace.run(&format!("install --image {}", image()));
+    let wide = format!("--backup-s3-bucket {} --backup-aws-secret aws-credential", namespace.s3.get("S3_BUCKET"));
+    let installed = namespace.run(&format!("install --image {} {wide} --backup-aws-config aws-config", image()));
     assert_eq!(installed.code, Some(0), "{installed}");
     assert_eq!(namespace.run("credentials").code, Some(0));
     let store = namespace.s3.flags(&namespace.name);
@@ -34,6 +35,9 @@ fn what_is_missing_is_said_and_what_is_there_is_seen() {
         "ok       operator: registry.local/",
         "ok       etcd-a: Secret aws-credential: has keys config, credentials",
         "ok       etcd-a: bucket: ",
+        "ok       etcd-a: list: s3://",
+        "ok       etcd-a: get: s3://",
+        "skipped  etcd-a: put: nothing is written without --write",
         "ok       etcd-a: etcd: Service etcd-a-client, 1 running pods",
         "ok       etcd-a: sidecar: serves 3.",
     ] {
@@ -42,10 +46,55 @@ fn what_is_missing_is_said_and_what_is_there_is_seen() {
     let secret = namespace.s3.get("S3_BACKUP_SECRET_KEY");
     assert!(!shown.contains(secret), "{shown}");
 
+    in_buckets(&namespace);
+    own_credentials_stay_at_home(&namespace);
+
     let nobody = namespace.run("check etcd-a --as nobody --for get -o json");
     assert_eq!(nobody.code, Some(5), "{nobody}");
     let value: serde_json::Value = serde_json::from_slice(&nobody.stdout).unwrap();
     let get = &value["checks"].as_array().unwrap().iter().find(|check| check["name"] == "permissions for get").unwrap();
     assert_eq!((&get["state"], &get["exitCode"]), (&"failed".into(), &5.into()));
     assert!(get["message"].as_str().unwrap().contains("create on pods/portforward"), "{value}");
+}
+
+fn has(shown: &str, begin: &str) {
+    assert!(shown.lines().any(|line| line.starts_with(begin)), "{begin}: {shown}");
+}
+
+/// What is written when asked for, an object that leaves everything to the operator, and one with a path.
+fn in_buckets(namespace: &Namespace) {
+    let written = namespace.run("check etcd-a --write");
+    assert_eq!(written.code, Some(0), "{written}");
+    has(&written.to_string(), &format!("ok       etcd-a: put: s3://etcd-backups/{}/v1/etcd-a/", namespace.name));
+
+    let (name, endpoint) = (&namespace.name, namespace.s3.get("S3_ENDPOINT"));
+    for (cluster, place) in [
+        ("wide", format!("prefix: {name}-wide")),
+        ("path", format!("path: etcd-backups/{name}-path/etcd.backup, awsSecret: aws-credential")),
+    ] {
+        let manifest = format!(
+            "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {{name: {cluster}}}\n\
+             spec:\n  clusterName: {cluster}\n  storageType: S3\n  \
+             backupPolicy: {{schedule: \"0 0 1 1 *\", suspend: true}}\n  \
+             s3: {{endpoint: {endpoint:?}, forcePathStyle: true, {place}}}\n"
+        );
+        namespace.apply(&manifest).unwrap();
+        let shown = namespace.run(&format!("check {cluster}")).to_string();
+        has(&shown, &format!("ok       {cluster}: Secret aws-credential: has keys config, credentials"));
+        has(&shown, &format!("ok       {cluster}: bucket: etcd-backups in region us-east-1, with secret {name}/aws-"));
+        has(&shown, &format!("ok       {cluster}: list: s3://etcd-backups/{name}-{cluster}/: 0 objects"));
+        has(&shown, &format!("skipped  {cluster}: get: no object to read"));
+    }
+}
+
+/// An endpoint that stands in an object only does not get a person's own credentials.
+fn own_credentials_stay_at_home(namespace: &Namespace) {
+    let endpoint = namespace.s3.get("S3_ENDPOINT");
+    let refused = namespace.run("get etcd-a --from s3 --profile default -O mine");
+    assert_eq!(refused.code, Some(5), "{refused}");
+    let shown = refused.to_string();
+    assert!(shown.contains(&format!("your own AWS credentials are not sent to {endpoint:?}")), "{shown}");
+    assert!(shown.contains(&format!("hint: add --endpoint-url {endpoint} ")), "{shown}");
+    let agreed = namespace.run(&format!("get etcd-a --from s3 --profile default -O mine --endpoint-url {endpoint}"));
+    assert_eq!(agreed.code, Some(0), "{agreed}");
 }

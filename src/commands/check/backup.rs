@@ -12,18 +12,24 @@ use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::{EtcdBackup, names};
 use crate::aws::ProfileFiles;
 use crate::cli::{KubeFlags, Ui};
-use crate::commands::get::place;
+use crate::commands::credentials::check::bucket as in_bucket;
+use crate::commands::get::place::{self, At, OperatorWide, Resolved};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 use crate::source::Wanted;
-use crate::source::s3::probe;
 use crate::source::service::ServiceSource;
 
 /// Looks at CLUSTER, or at every cluster that has an EtcdBackup.
 ///
 /// # Errors
 /// As [`Report::add`].
-pub async fn check(args: &Args, session: &Session, kube: &KubeFlags, ui: &Ui, report: &mut Report<'_>) -> Result<()> {
+pub async fn check(
+    args: &Args,
+    session: &Session,
+    operator: &OperatorWide,
+    here: (&KubeFlags, &Ui),
+    report: &mut Report<'_>,
+) -> Result<()> {
     let known = known(session, report).await?;
     let (listed, backups) = (known.is_some(), known.unwrap_or_default());
     let clusters: Vec<&String> = match &args.cluster {
@@ -37,10 +43,10 @@ pub async fn check(args: &Args, session: &Session, kube: &KubeFlags, ui: &Ui, re
     for cluster in clusters {
         let backup = backups.get(cluster);
         report.add(object(cluster, backup, session))?;
-        if let Some(name) = backup.and_then(secret_of) {
+        if let Some(name) = backup.and_then(|backup| secret_of(backup, operator)) {
             report.add(secret(cluster, name, session).await)?;
         }
-        report.add(bucket(cluster, backup, args, kube, ui).await)?;
+        bucket(cluster, backup, args, operator, here, report).await?;
         report.add(etcd(cluster, backup, session).await)?;
         report.add(sidecar(cluster, backup, session).await)?;
     }
@@ -85,10 +91,10 @@ fn object(cluster: &str, backup: Option<&EtcdBackup>, session: &Session) -> Chec
     }
 }
 
-/// The Secret that the object itself names; the operator-wide one stands in the operator's flags.
-fn secret_of(backup: &EtcdBackup) -> Option<&str> {
+/// The Secret that the object names, else the operator's.
+fn secret_of<'a>(backup: &'a EtcdBackup, operator: &'a OperatorWide) -> Option<&'a str> {
     let name = &backup.spec.s3.as_ref()?.aws_secret;
-    (!name.is_empty()).then_some(name.as_str())
+    Some(name.as_str()).filter(|name| !name.is_empty()).or(operator.secret.as_deref())
 }
 
 async fn secret(cluster: &str, name: &str, session: &Session) -> Check {
@@ -110,33 +116,66 @@ async fn secret(cluster: &str, name: &str, session: &Session) -> Check {
     }
 }
 
-/// Region, credentials and bucket, as `get --from s3` takes them.
-async fn bucket(cluster: &str, backup: Option<&EtcdBackup>, args: &Args, kube: &KubeFlags, ui: &Ui) -> Check {
+/// Region, credentials and bucket, as `get --from s3` takes them, and then the checks of `credentials check`.
+async fn bucket(
+    cluster: &str,
+    backup: Option<&EtcdBackup>,
+    args: &Args,
+    operator: &OperatorWide,
+    (kube, ui): (&KubeFlags, &Ui),
+    report: &mut Report<'_>,
+) -> Result<()> {
     let name = format!("{cluster}: bucket");
-    if backup.is_none() && args.s3.place.bucket.is_none() {
-        return Check::skipped(name, "no EtcdBackup names one").hint("name it with --bucket");
+    let place = &args.s3.place;
+    let named = place.bucket.is_some() || place.path.is_some();
+    if backup.is_none() && !named {
+        return report.add(Check::skipped(name, "no EtcdBackup names one").hint("name it with --bucket"));
     }
-    if backup.is_some_and(|backup| backup.spec.s3.is_none()) && args.s3.place.bucket.is_none() {
-        return Check::skipped(name, "the EtcdBackup stores elsewhere");
+    if backup.is_some_and(|backup| backup.spec.s3.is_none()) && !named {
+        return report.add(Check::skipped(name, "the EtcdBackup stores elsewhere"));
     }
     let recorded = backup.and_then(|backup| backup.spec.s3.as_ref()).map(|s3| s3.endpoint.clone());
-    let endpoint = args.s3.place.endpoint_url.clone().or(recorded.filter(|url| !url.is_empty()));
+    let endpoint = place.endpoint_url.clone().or(recorded.filter(|url| !url.is_empty()));
     if let Some(error) = endpoint.and_then(|url| place::reachable(&url).err()) {
-        return Check::skipped(name, error.message());
+        return report.add(Check::skipped(name, error.message()));
     }
-    match listed(cluster, args, kube, ui).await {
-        Ok(found) => Check::ok(name, found),
-        Err(error) => Check::failed(name, &error),
+    let resolved = match place::resolve_with(cluster, &args.s3, operator, kube, ui).await {
+        Ok(resolved) => resolved,
+        Err(error) => return report.add(Check::failed(name, &error)),
+    };
+    let s3 = &resolved.s3;
+    report.add(Check::ok(name, format!("{} in region {}, with {}", s3.bucket, s3.region, s3.credentials)))?;
+    let unwritten = (!args.write).then_some("nothing is written without --write");
+    for found in in_bucket::all(s3, &directory(cluster, backup, &resolved), unwritten).await {
+        report.add(of_bucket(cluster, found))?;
+    }
+    Ok(())
+}
+
+/// Where the snapshots of the cluster go, as a key prefix; as far as is known.
+fn directory(cluster: &str, backup: Option<&EtcdBackup>, resolved: &Resolved) -> String {
+    match &resolved.at {
+        At::Path(key) => key.rsplit_once('/').map(|(directory, _)| format!("{directory}/")).unwrap_or_default(),
+        At::Directories { prefix, layout } => {
+            let decided = backup.and_then(|backup| backup.status.as_ref()?.layout);
+            let prefix = prefix.trim_matches('/');
+            let undecided = || if prefix.is_empty() { String::new() } else { format!("{prefix}/") };
+            layout.or(decided).map_or_else(undecided, |layout| resolved.as_place(cluster).directory(layout))
+        }
     }
 }
 
-/// Lists the bucket; the place of the checks of get and put, too.
-async fn listed(cluster: &str, args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<String> {
-    let resolved = place::resolve(cluster, &args.s3, kube, ui).await?;
-    let found = probe(&resolved.s3, resolved.as_place(cluster)).await?;
-    let snapshots: usize = found.found.iter().map(|(_, listing)| listing.snapshots.len()).sum();
-    let s3 = &resolved.s3;
-    Ok(format!("{} in region {} can be listed from here, {snapshots} snapshots of {cluster}", s3.bucket, s3.region))
+fn of_bucket(cluster: &str, found: in_bucket::Check) -> Check {
+    let name = format!("{cluster}: {}", found.name);
+    let hints = found.hints.clone();
+    match found.kind {
+        Some(kind) => {
+            let error = hints.into_iter().fold(Error::new(kind, found.message), Error::hint);
+            Check::failed(name, &error)
+        }
+        None if found.is_ok() => hints.into_iter().fold(Check::ok(name, found.message), Check::hint),
+        None => Check::skipped(name, found.message),
+    }
 }
 
 /// Whether there is something to back up; etcd itself is not reachable from here.

@@ -7,6 +7,7 @@ use kube::api::{Api, ListParams};
 
 use super::TIMEOUT;
 use super::report::{Check, Report};
+use crate::commands::get::place::OperatorWide;
 use crate::commands::install::manifests::{CRD, OPERATOR, is_ours};
 use crate::commands::install::wait::is_available;
 use crate::commands::version::VERSION;
@@ -16,22 +17,24 @@ use crate::kubernetes::Session;
 /// The oldest Kubernetes whose API server takes the CRD's rules.
 const OLDEST: (u32, u32) = (1, 29);
 
-/// Looks at what is installed; `false` when the API server does not even answer.
+/// Looks at what is installed, and gives what the operator takes for objects that name none; `None` when the API
+/// server does not even answer.
 ///
 /// # Errors
 /// As [`Report::add`].
-pub async fn check(session: &Session, report: &mut Report<'_>) -> Result<bool> {
+pub async fn check(session: &Session, report: &mut Report<'_>) -> Result<Option<OperatorWide>> {
     let server = match session.request(TIMEOUT, session.client.apiserver_version()).await {
         Ok(info) => of_version(&info.major, &info.minor, &info.git_version),
         Err(error) => {
             report.add(Check::failed("API server", &error))?;
-            return Ok(false);
+            return Ok(None);
         }
     };
     report.add(server)?;
     report.add(crd(session).await)?;
-    report.add(operator(session).await)?;
-    Ok(true)
+    let (check, found) = operator(session).await;
+    report.add(check)?;
+    Ok(Some(found.as_ref().map(operator_wide).unwrap_or_default()))
 }
 
 fn of_version(major: &str, minor: &str, shown: &str) -> Check {
@@ -88,22 +91,24 @@ async fn served(session: &Session) -> Check {
     }
 }
 
-async fn operator(session: &Session) -> Check {
+async fn operator(session: &Session) -> (Check, Option<Deployment>) {
     let here = Api::<Deployment>::namespaced(session.client.clone(), &session.namespace);
     match session.request(TIMEOUT, here.get_opt(OPERATOR)).await {
-        Ok(Some(found)) => return of_operator(&found),
+        Ok(Some(found)) => return (of_operator(&found), Some(found)),
         Ok(None) => {}
         Err(error) if error.kind() == ErrorKind::Denied => {
-            return Check::skipped("operator", format!("you may not get deployments in {}", session.namespace));
+            let why = format!("you may not get deployments in {}", session.namespace);
+            return (Check::skipped("operator", why), None);
         }
-        Err(error) => return Check::failed("operator", &error),
+        Err(error) => return (Check::failed("operator", &error), None),
     }
     let all = Api::<Deployment>::all(session.client.clone());
     let params = ListParams::default().labels(&format!("app.kubernetes.io/name={OPERATOR}"));
     let found = session.request(TIMEOUT, all.list(&params)).await;
-    match found.as_ref().ok().and_then(|list| list.items.iter().find(|found| is_cluster_wide(found))) {
-        Some(found) => of_operator(found),
-        None => no_operator(session, found.is_err()),
+    let blind = found.is_err();
+    match found.ok().and_then(|list| list.items.into_iter().find(is_cluster_wide)) {
+        Some(found) => (of_operator(&found), Some(found)),
+        None => (no_operator(session, blind), None),
     }
 }
 
@@ -122,6 +127,21 @@ fn no_operator(session: &Session, blind: bool) -> Check {
 fn args(deployment: &Deployment) -> Vec<String> {
     let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
     pod.and_then(|pod| pod.containers.first()?.args.clone()).unwrap_or_default()
+}
+
+/// What the flags of an operator say of objects that name none.
+fn operator_wide(deployment: &Deployment) -> OperatorWide {
+    let words = args(deployment);
+    let value = |flag: &str| {
+        let at = words.iter().position(|word| word.split('=').next() == Some(flag))?;
+        let value = words[at].split_once('=').map(|(_, value)| value).or(words.get(at + 1).map(String::as_str))?;
+        (!value.is_empty()).then(|| value.to_owned())
+    };
+    OperatorWide {
+        bucket: value("--backup-s3-bucket"),
+        secret: value("--backup-aws-secret"),
+        config_map: value("--backup-aws-config"),
+    }
 }
 
 fn is_cluster_wide(deployment: &Deployment) -> bool {
@@ -181,6 +201,21 @@ mod tests {
         assert_eq!(of_operator(&deployment("registry.local:5000/y:dev", 1)).state, State::Ok);
         assert_eq!(of_operator(&deployment("ghcr.io/x/y:v99.0.0", 1)).state, State::Warning);
         assert_eq!(of_operator(&deployment(&own, 0)).state, State::Failed);
+    }
+
+    #[test]
+    fn what_objects_leave_out_stands_in_the_operators_flags() {
+        let found = |words: &[&str]| {
+            let mut deployment = deployment("x", 1);
+            let pod = deployment.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
+            pod.containers[0].args = Some(words.iter().map(|&word| word.to_owned()).collect());
+            let wide = operator_wide(&deployment);
+            [wide.bucket, wide.secret, wide.config_map].map(Option::unwrap_or_default)
+        };
+        assert_eq!(found(&["operator", "--cluster-wide"]), ["", "", ""]);
+        let all = ["operator", "--backup-aws-secret=s", "--backup-s3-bucket", "b", "--backup-aws-config=c"];
+        assert_eq!(found(&all), ["b", "s", "c"]);
+        assert_eq!(found(&["--backup-s3-bucket"]), ["", "", ""]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! `credentials check`: does a Secret, or a profile of the user's own, work against a bucket?
 
-mod bucket;
+pub(in crate::commands) mod bucket;
 mod report;
 
 use std::collections::BTreeMap;
@@ -198,7 +198,7 @@ async fn checks(args: &Args, place: &Place, source: Result<CredentialSource>) ->
     checks.push(region(&s3, place));
     checks.push(identity(args, &source, place, &s3.region).await);
     match place.bucket {
-        Some(_) => checks.extend(bucket::all(&s3, &place.prefix, args.read_only).await),
+        Some(_) => checks.extend(bucket::all(&s3, &place.prefix, args.read_only.then_some("--read-only")).await),
         None => return stopped(checks, "give --bucket"),
     }
     checks

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::Secret;
+use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
@@ -46,6 +46,14 @@ impl Resolved {
     }
 }
 
+/// What the operator takes for objects that name none: its three flags.
+#[derive(Debug, Clone, Default)]
+pub(in crate::commands) struct OperatorWide {
+    pub bucket: Option<String>,
+    pub secret: Option<String>,
+    pub config_map: Option<String>,
+}
+
 /// Resolves the place and says what it uses. With `--bucket` or `--path` and without `--secret` no API server
 /// is contacted.
 ///
@@ -55,6 +63,20 @@ impl Resolved {
 pub(in crate::commands) async fn resolve(
     cluster: &str,
     flags: &S3ReadFlags,
+    kube: &KubeFlags,
+    ui: &Ui,
+) -> Result<Resolved> {
+    resolve_with(cluster, flags, &OperatorWide::default(), kube, ui).await
+}
+
+/// As [`resolve`], where it is known what the operator takes for objects that name no bucket or no Secret.
+///
+/// # Errors
+/// Those of [`resolve`].
+pub(in crate::commands) async fn resolve_with(
+    cluster: &str,
+    flags: &S3ReadFlags,
+    operator: &OperatorWide,
     kube: &KubeFlags,
     ui: &Ui,
 ) -> Result<Resolved> {
@@ -70,11 +92,14 @@ pub(in crate::commands) async fn resolve(
         None => kubernetes::namespace(kube),
     };
     let recorded = match &session {
-        Some(session) if !named => Recorded::of(cluster, session, ui).await?,
+        Some(session) if !named => Recorded::of(cluster, operator, session, ui).await?,
         _ => Recorded::default(),
     };
     let access = access(flags, &recorded.spec, session.as_ref()).await?;
-    let credentials = credentials(flags, &recorded.spec.aws_secret, session.as_ref(), ui).await?;
+    let credentials = credentials(flags, &recorded, session.as_ref(), ui).await?;
+    if place.endpoint_url.is_none() && matches!(credentials, CredentialSource::Chain { .. }) {
+        recorded.refuse_foreign_endpoint()?;
+    }
     credentials.warnings().iter().for_each(|warning| ui.warn(warning));
     let (bucket, at) = bucket_and_place(flags, recorded);
     let url = access.endpoint_url.as_ref().map(|url| format!(" at {url}")).unwrap_or_default();
@@ -116,12 +141,15 @@ fn bucket_and_place(flags: &S3ReadFlags, recorded: Recorded) -> (String, At) {
 /// What the cluster's newest EtcdBackup says.
 #[derive(Default)]
 struct Recorded {
+    name: String,
     spec: Spec,
     layout: Option<Layout>,
+    /// For a Secret without a region.
+    config_map: Option<String>,
 }
 
 impl Recorded {
-    async fn of(cluster: &str, session: &Session, ui: &Ui) -> Result<Self> {
+    async fn of(cluster: &str, operator: &OperatorWide, session: &Session, ui: &Ui) -> Result<Self> {
         let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
         let backups = session.request(TIMEOUT, api.list(&ListParams::default())).await.map_err(|error| {
             error.context("looking for the bucket in the cluster's EtcdBackup").hint("or name it with --bucket")
@@ -129,30 +157,71 @@ impl Recorded {
         let newest = backups
             .into_iter()
             .filter(|backup| cluster_of(backup) == cluster)
-            .filter_map(|backup| Some((backup.creation_timestamp()?.0, backup.name_any(), Self::read(backup)?)))
-            .max_by(|a, b| (a.0, &a.1).cmp(&(b.0, &b.1)));
-        let Some((_, name, recorded)) = newest else {
+            .filter_map(|backup| Some((backup.creation_timestamp()?.0, Self::read(backup, operator)?)))
+            .max_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
+        let Some((_, recorded)) = newest else {
             return Err(Error::not_found(format!(
                 "no EtcdBackup of cluster {cluster:?} in namespace {:?} names a bucket",
                 session.namespace
             ))
             .hint("name it with --bucket, or another namespace with -n"));
         };
-        ui.say(format!("s3: place taken from EtcdBackup {name}"));
+        ui.say(format!("s3: place taken from EtcdBackup {}", recorded.name));
         Ok(recorded)
     }
 
-    /// `None` for an object that names no bucket, neither in its spec nor in its status.
-    fn read(backup: EtcdBackup) -> Option<Self> {
+    /// `None` for an object that names no bucket, neither in its spec nor in its status, where the operator has none.
+    fn read(backup: EtcdBackup, operator: &OperatorWide) -> Option<Self> {
+        let name = backup.name_any();
         let mut spec = backup.spec.s3?;
         let status = backup.status.unwrap_or_default();
         if spec.s3_bucket.is_empty() && !spec.path.contains('/') {
-            let (bucket, _) = status.s3_path.split_once('/')?;
-            bucket.clone_into(&mut spec.s3_bucket);
+            let stored = status.s3_path.split_once('/').map(|(bucket, _)| bucket.to_owned());
+            spec.s3_bucket = stored.or_else(|| operator.bucket.clone())?;
+        }
+        let mut config_map = None;
+        if spec.aws_secret.is_empty()
+            && let Some(secret) = &operator.secret
+        {
+            spec.aws_secret.clone_from(secret);
+            config_map.clone_from(&operator.config_map);
         }
         // a layout that a run decided on is only where new snapshots go: older ones may lie elsewhere
-        Some(Self { layout: spec.layout, spec })
+        Some(Self { name, layout: spec.layout, spec, config_map })
     }
+
+    /// A person's own credentials, with the token of a session, go where AWS is or where the person says. What
+    /// stands in an object was written by somebody else.
+    fn refuse_foreign_endpoint(&self) -> Result<()> {
+        let (url, region) = (&self.spec.endpoint, &self.spec.region);
+        if !region.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
+            // it becomes a part of host names
+            let sentence = format!("s3: {region:?}, which EtcdBackup {} names, is no region", self.name);
+            return Err(Error::denied(sentence).hint("pass --region"));
+        }
+        if url.is_empty() || is_aws(url) {
+            return Ok(());
+        }
+        // for a shell this must be one harmless word
+        let plain = url.bytes().all(|byte| byte.is_ascii_alphanumeric() || b":/._-[]".contains(&byte));
+        let shown = if plain { url } else { "URL" };
+        Err(Error::denied(format!(
+            "s3: your own AWS credentials are not sent to {url:?}, which only EtcdBackup {} names",
+            self.name
+        ))
+        .hint(format!("add --endpoint-url {shown} if you trust it, or name a Secret with --secret")))
+    }
+}
+
+/// Whether an endpoint is S3's own. Others rent names below amazonaws.com too, but none that begin so.
+fn is_aws(endpoint: &str) -> bool {
+    let Ok(uri) = endpoint.parse::<http::Uri>() else { return false };
+    let host = uri.host().unwrap_or_default();
+    let own = host.starts_with("s3.") || host.starts_with("s3-fips.");
+    let is_plain = uri.authority().is_some_and(|authority| !authority.as_str().contains('@'));
+    own && is_plain
+        && uri.scheme_str() == Some("https")
+        && (host.ends_with(".amazonaws.com") || host.ends_with(".amazonaws.com.cn"))
 }
 
 async fn ca_of(session: &Session, name: &str) -> Result<Vec<u8>> {
@@ -176,30 +245,37 @@ pub(in crate::commands) async fn secret(session: &Session, name: &str) -> Result
 /// `--profile` or `--secret`, else the EtcdBackup's Secret if it can be read, else the user's own chain.
 async fn credentials(
     flags: &S3ReadFlags,
-    recorded: &str,
+    recorded: &Recorded,
     session: Option<&Session>,
     ui: &Ui,
 ) -> Result<CredentialSource> {
     let own = CredentialSource::Chain { profile: flags.profile.clone() };
     let (Some(session), None) = (session, &flags.profile) else { return Ok(own) };
     if let Some(name) = &flags.secret {
-        return from_secret(session, name).await;
+        return from_secret(session, name, None).await;
     }
-    if recorded.is_empty() {
+    let name = &recorded.spec.aws_secret;
+    if name.is_empty() {
         return Ok(own);
     }
-    match from_secret(session, recorded).await {
+    match from_secret(session, name, recorded.config_map.as_deref()).await {
         Ok(source) => Ok(source),
         Err(error) => {
-            ui.say(format!("s3: secret {recorded:?} not used: {}", error.message()));
+            ui.say(format!("s3: secret {name:?} not used: {}", error.message()));
             Ok(own)
         }
     }
 }
 
-async fn from_secret(session: &Session, name: &str) -> Result<CredentialSource> {
+async fn from_secret(session: &Session, name: &str, config_map: Option<&str>) -> Result<CredentialSource> {
     let origin = format!("secret {}/{name}", session.namespace);
-    ProfileFiles::from_keys(origin, &secret(session, name).await?).map(CredentialSource::Files)
+    let files = ProfileFiles::from_keys(origin, &secret(session, name).await?)?;
+    let (None, Some(config_map)) = (&files.config, config_map) else { return Ok(CredentialSource::Files(files)) };
+    let api: Api<ConfigMap> = Api::namespaced(session.client.clone(), &session.namespace);
+    let data = session.request(TIMEOUT, api.get(config_map)).await?.data.unwrap_or_default();
+    let keys = data.into_iter().map(|(key, text)| (key, text.into_bytes())).collect();
+    let origin = format!("configmap {}/{config_map}", session.namespace);
+    Ok(CredentialSource::Files(files.or_config(ProfileFiles::from_keys(origin, &keys)?)))
 }
 
 /// A Service's name means nothing outside the cluster: trying it would only end in a time-out.
@@ -218,13 +294,57 @@ mod tests {
     use super::*;
 
     fn read(spec: serde_json::Value, s3_path: &str) -> Option<Recorded> {
-        Recorded::read(
-            serde_json::from_value(serde_json::json!({
-                "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup", "metadata": {"name": "x"},
-                "spec": {"storageType": "S3", "s3": spec}, "status": {"s3Path": s3_path}
-            }))
-            .unwrap(),
-        )
+        read_with(&OperatorWide::default(), spec, s3_path)
+    }
+
+    fn read_with(operator: &OperatorWide, spec: serde_json::Value, s3_path: &str) -> Option<Recorded> {
+        let backup = serde_json::json!({
+            "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup", "metadata": {"name": "x"},
+            "spec": {"storageType": "S3", "s3": spec}, "status": {"s3Path": s3_path}
+        });
+        Recorded::read(serde_json::from_value(backup).unwrap(), operator)
+    }
+
+    #[test]
+    fn what_an_object_leaves_out_is_the_operators() {
+        let some = |text: &str| Some(text.to_owned());
+        let operator = OperatorWide { bucket: some("wide"), secret: some("keys"), config_map: some("region") };
+        let read = |spec| {
+            let found = read_with(&operator, spec, "").unwrap();
+            (found.spec.s3_bucket, found.spec.aws_secret, found.config_map)
+        };
+        assert_eq!(read(serde_json::json!({})), ("wide".to_owned(), "keys".to_owned(), some("region")));
+        let own = serde_json::json!({"s3Bucket": "own", "awsSecret": "mine"});
+        assert_eq!(read(own), ("own".to_owned(), "mine".to_owned(), None));
+    }
+
+    #[test]
+    fn a_persons_credentials_do_not_follow_an_endpoint_that_somebody_else_wrote() {
+        let refused = |url: &str| {
+            let recorded = read(serde_json::json!({"s3Bucket": "b", "endpoint": url}), "").unwrap();
+            recorded.refuse_foreign_endpoint().map_err(|error| error.hints()[0].clone()).err()
+        };
+        let hint =
+            |url: &str| Some(format!("add --endpoint-url {url} if you trust it, or name a Secret with --secret"));
+        for own in
+            ["", "https://s3.eu-1.amazonaws.com", "https://s3-fips.x.amazonaws.com", "https://s3.cn-1.amazonaws.com.cn"]
+        {
+            assert_eq!(refused(own), None, "{own}");
+        }
+        for foreign in [
+            "https://minio.example:9000",
+            "http://s3.eu-1.amazonaws.com",
+            "https://s3.evilamazonaws.com",
+            "https://s3.amazonaws.com.example.org",
+            "https://x.execute-api.eu-1.amazonaws.com",
+        ] {
+            assert_eq!(refused(foreign), hint(foreign), "{foreign}");
+        }
+        let hostile = read(serde_json::json!({"s3Bucket": "b", "region": "evil.example/#"}), "").unwrap();
+        assert!(hostile.refuse_foreign_endpoint().is_err());
+        for odd in ["https://a/;rm", "https://a/$(id)", "https://s3.amazonaws.com@evil.example", "https://a/ b"] {
+            assert_eq!(refused(odd), hint("URL"), "{odd}");
+        }
     }
 
     #[test]

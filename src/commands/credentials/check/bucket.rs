@@ -1,11 +1,11 @@
 //! The checks in the bucket: list, get, put.
 
-use super::report::Check;
+pub(in crate::commands) use super::report::Check;
 use crate::aws::{S3, probe};
 use crate::error::{Error, Result};
 
-/// Runs them; what an earlier one shows to be hopeless is left out.
-pub(super) async fn all(s3: &S3, prefix: &str, read_only: bool) -> Vec<Check> {
+/// Runs them; what an earlier one shows to be hopeless is left out. `unwritten` says why nothing is to be written.
+pub(in crate::commands) async fn all(s3: &S3, prefix: &str, unwritten: Option<&'static str>) -> Vec<Check> {
     let listed = probe::list(s3, prefix).await;
     let list = match &listed {
         Ok(page) => {
@@ -20,9 +20,9 @@ pub(super) async fn all(s3: &S3, prefix: &str, read_only: bool) -> Vec<Check> {
         return vec![list, Check::skipped("get", "list failed"), Check::skipped("put", "list failed")];
     }
     let newest = listed.ok().and_then(|page| page.newest);
-    let (key, written) = match read_only {
-        true => (String::new(), None),
-        false => {
+    let (key, written) = match unwritten {
+        Some(_) => (String::new(), None),
+        None => {
             let key = probe::key(prefix);
             let written = probe::write(s3, &key).await;
             (key, Some(written))
@@ -34,7 +34,7 @@ pub(super) async fn all(s3: &S3, prefix: &str, read_only: bool) -> Vec<Check> {
         (None, _) => Check::skipped("get", "no object to read"),
     };
     let put = match written {
-        None => Check::skipped("put", "--read-only"),
+        None => Check::skipped("put", unwritten.unwrap_or_default()),
         Some(Err(error)) => failed(s3, "put", &error),
         Some(Ok(())) => put(s3, &key, probe::delete(s3, &key).await),
     };

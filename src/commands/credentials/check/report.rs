@@ -16,17 +16,18 @@ enum Outcome {
 
 /// One check.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Check {
-    name: &'static str,
+pub(in crate::commands) struct Check {
+    pub name: &'static str,
     outcome: Outcome,
     /// A sentence for a person.
-    message: String,
+    pub message: String,
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    hints: Vec<String>,
+    pub hints: Vec<String>,
     #[serde(flatten)]
     fields: Map<String, Value>,
+    /// Set for one that failed.
     #[serde(skip)]
-    kind: Option<ErrorKind>,
+    pub kind: Option<ErrorKind>,
 }
 
 impl Check {
@@ -59,7 +60,7 @@ impl Check {
         self
     }
 
-    pub(super) fn is_ok(&self) -> bool {
+    pub(in crate::commands) fn is_ok(&self) -> bool {
         self.outcome == Outcome::Ok
     }
 
