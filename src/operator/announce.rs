@@ -55,7 +55,7 @@ pub async fn progress(context: &Context, backup: &EtcdBackup, progress: &Progres
             publish(context, backup, EventType::Warning, &trouble.reason, trouble.message.clone(), None).await;
         }
         Progress::Idle(idle) => tracing::info!(%namespace, %name, ?idle, "a backup waits"),
-        Progress::Running { .. } => {}
+        Progress::Running { .. } | Progress::Earlier { .. } => {}
     }
 }
 

@@ -44,6 +44,11 @@ pub fn backup(plan: &Plan, run: &Run<'_>) -> Vec<String> {
     argv
 }
 
+/// The client URLs in a command line of [`backup`].
+pub fn endpoints(argv: &[String]) -> Vec<String> {
+    argv.iter().filter_map(|word| word.strip_prefix("--endpoints=")).map(|url| url.replace("$$", "$")).collect()
+}
+
 /// What a run does in the store besides storing a snapshot.
 fn store_options(plan: &Plan) -> Vec<String> {
     let mut argv = Vec::new();
@@ -123,6 +128,7 @@ mod tests {
         let endpoints = ["https://a:2379".to_owned(), "https://b:2379".to_owned()];
         let run = Run { endpoints: &endpoints, ..samples::run(300) };
         let cli = parse(&backup(&plan, &run));
+        assert_eq!(super::endpoints(&backup(&plan, &run)), endpoints);
         assert_eq!(cli.kube.namespace.as_deref(), Some("default"));
         let Command::Agent(Agent::Backup(args)) = cli.command else { panic!("not a backup") };
         assert_eq!(args.endpoints, endpoints);

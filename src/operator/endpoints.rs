@@ -32,15 +32,12 @@ pub struct Found {
 /// # Errors
 /// Those of the API server. That nothing was found is the inner error, `EtcdNotFound`.
 pub async fn find(session: &Session, plan: &Plan) -> Result<Result<Found, Trouble>> {
-    let lasting = |urls| Ok(Ok(Found { urls, fleeting: false }));
-    match &plan.source {
-        Source::Endpoints(urls) => return lasting(urls.iter().map(|url| with_scheme(plan, url)).collect()),
-        Source::Kubeadm { .. } => return lasting(vec![KUBEADM.to_owned()]),
-        Source::Name => {}
+    if let Some(found) = given(plan) {
+        return Ok(Ok(found));
     }
     let services = Api::<Service>::namespaced(session.client.clone(), &plan.namespace);
     match session.request(TIMEOUT, services.get_metadata(&names::client_service(&plan.cluster))).await {
-        Ok(_) => return lasting(vec![of_service(plan)]),
+        Ok(_) => return Ok(Ok(Found { urls: vec![of_service(plan)], fleeting: false })),
         Err(error) if error.kind() == ErrorKind::NotFound => {}
         Err(error) => return Err(error),
     }
@@ -48,6 +45,16 @@ pub async fn find(session: &Session, plan: &Plan) -> Result<Result<Found, Troubl
     let members = ListParams::default().labels(&format!("{CLUSTER_LABEL}={}", plan.cluster));
     let urls = of_pods(plan, &session.request(TIMEOUT, pods.list(&members)).await?.items);
     Ok(if urls.is_empty() { Err(not_found(plan)) } else { Ok(Found { urls, fleeting: true }) })
+}
+
+/// What `plan` itself says; `None` for a cluster that is to be found by its name.
+pub fn given(plan: &Plan) -> Option<Found> {
+    let urls = match &plan.source {
+        Source::Endpoints(urls) => urls.iter().map(|url| with_scheme(plan, url)).collect(),
+        Source::Kubeadm { .. } => vec![KUBEADM.to_owned()],
+        Source::Name => return None,
+    };
+    Some(Found { urls, fleeting: false })
 }
 
 /// Where a cluster of which nothing is found yet will listen.

@@ -96,9 +96,15 @@ pub fn labels(backup: &EtcdBackup, plan: &Plan) -> BTreeMap<String, String> {
     labels
 }
 
-/// The annotations of all Jobs of `backup`.
+/// The annotations of all Jobs of `backup`: its name, and which of its specs they follow.
 pub fn annotations(backup: &EtcdBackup) -> BTreeMap<String, String> {
-    BTreeMap::from([(BACKUP.to_owned(), backup.name_any())])
+    let generation = backup.metadata.generation.unwrap_or_default().to_string();
+    BTreeMap::from([(BACKUP.to_owned(), backup.name_any()), (GENERATION.to_owned(), generation)])
+}
+
+/// The generation of the spec that `job` follows, where it says so.
+pub fn generation(job: &Job) -> Option<i64> {
+    job.annotations().get(GENERATION)?.parse().ok()
 }
 
 fn spec(plan: &Plan, image: &str, run: &Run<'_>) -> JobSpec {
@@ -160,8 +166,8 @@ pub fn created(job: &Job) -> Option<Timestamp> {
 }
 
 /// The Job that was made last.
-pub fn newest(jobs: &[Job]) -> Option<&Job> {
-    jobs.iter().max_by_key(|job| (created(job), job.name_any()))
+pub fn newest<'a>(jobs: impl IntoIterator<Item = &'a Job>) -> Option<&'a Job> {
+    jobs.into_iter().max_by_key(|job| (created(job), job.name_any()))
 }
 
 /// The EtcdBackup that `job` belongs to.

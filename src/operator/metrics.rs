@@ -7,8 +7,8 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use kube::ResourceExt;
 use kube::runtime::reflector::Store;
+use kube::{Resource, ResourceExt};
 
 use super::cached::Cached;
 use super::status::Progress;
@@ -58,6 +58,12 @@ impl Metrics {
         let before = counts.running.remove(uid).unwrap_or_default();
         let fresh: Vec<String> = jobs.difference(&before).cloned().collect();
         counts.attempts += fresh.len() as u64;
+        if !fresh.is_empty() {
+            // those of EtcdBackups that are gone
+            let known = self.0.backups.get().map(Store::state).unwrap_or_default();
+            let known: BTreeSet<&str> = known.iter().filter_map(|backup| backup.meta().uid.as_deref()).collect();
+            counts.running.retain(|uid, _| known.contains(uid.as_str()));
+        }
         if !jobs.is_empty() {
             counts.running.insert(uid.to_owned(), jobs);
         }

@@ -5,10 +5,12 @@
 //! [`serving`], read, ask them and act. All state is in the cluster: names of Jobs follow from the object and the
 //! attempt or the minute, so a restart and even a second operator double nothing.
 //!
-//! What starts a run is a change that is watched, or the time at which the next is due: an idle operator asks nothing.
+//! What starts a run is a change that is watched, or the time at which the next is due: an idle operator asks
+//! nothing. What the watches told is kept ([`cache`]), and [`settled`] sees in it that there is nothing to do.
 
 mod announce;
 mod argv;
+mod cache;
 mod cached;
 mod cron;
 mod cronjob;
@@ -31,24 +33,26 @@ mod samples;
 mod schedule;
 mod serving;
 mod settings;
+mod settled;
 mod sidecar;
 mod status;
 mod token_review;
 mod trouble;
+mod watching;
 
 use std::fmt::Debug;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt;
+use jiff::Timestamp;
 use k8s_openapi::NamespaceResourceScope;
-use k8s_openapi::api::apps::v1::Deployment;
-use k8s_openapi::api::batch::v1::{CronJob, Job};
+use k8s_openapi::api::batch::v1::Job;
 use kube::api::{Api, ListParams};
-use kube::runtime::controller::{Config, Controller, Error as ControllerError};
+use kube::runtime::controller::{Config, Error as ControllerError};
 use kube::runtime::events::Recorder;
 use kube::runtime::reflector::Store;
-use kube::runtime::watcher;
+use kube::runtime::{applier, watcher};
 use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
@@ -58,9 +62,10 @@ use self::health::Readiness;
 use self::metrics::Metrics;
 use self::queue::Queue;
 use self::settings::Settings;
+use self::watching::Caches;
 use crate::commands::operator::Args;
 use crate::error::{Error, ErrorKind, Result};
-use crate::kubernetes::{FIELD_MANAGER, Session};
+use crate::kubernetes::Session;
 use crate::signals;
 
 pub use pod::{MANAGED_BY, container_security, pod_security};
@@ -98,6 +103,11 @@ struct Context {
     metrics: Metrics,
     /// Rings when a sidecar was made, changed or removed.
     sidecars: tokio::sync::Notify,
+    caches: Caches,
+    /// When this operator began: what was started earlier was told by another.
+    began: Timestamp,
+    /// How often in a row the work on an EtcdBackup has failed.
+    failures: reconcile::Failures,
 }
 
 /// Runs the operator in the session's namespace, or in all with `--cluster-wide`, until SIGTERM or SIGINT.
@@ -124,30 +134,30 @@ pub async fn run(args: Args, session: Session) -> Result<()> {
 }
 
 async fn work(args: &Args, session: Session, backups: Api<Cached>, metrics: Metrics, stop: CancellationToken) {
-    let queue = Queue::default();
-    let waiting = queue.clone();
-    let ours = watcher::Config::default().labels(&format!("{MANAGED_BY}={FIELD_MANAGER}"));
+    let (queue, caches) = (Queue::default(), Caches::default());
     let chosen = watcher::Config { label_selector: args.selector.clone(), ..watcher::Config::default() };
-    let controller = Controller::new(backups, chosen.page_size(PAGE))
-        .with_config(Config::default().concurrency(AT_ONCE))
-        .watches(scoped::<Job>(&session, args.cluster_wide), ours.clone(), move |job| waiting.woken_by(&job))
-        .owns(scoped::<CronJob>(&session, args.cluster_wide), ours.clone())
-        .owns(scoped::<Deployment>(&session, args.cluster_wide), ours)
-        .graceful_shutdown_on(stop.cancelled_owned());
-    metrics.of(controller.store());
+    let (store, own) = watching::own(backups, chosen.page_size(PAGE));
+    let others = caches.follow(&session, args.cluster_wide, &queue, &store);
+    metrics.of(store.clone());
     let context = Arc::new(Context {
         settings: Settings::new(args),
         recorder: announce::recorder(session.client.clone()),
-        backups: controller.store(),
+        backups: store.clone(),
         jobs: scoped(&session, args.cluster_wide),
         turn: tokio::sync::Mutex::default(),
         queue,
         metrics,
         sidecars: tokio::sync::Notify::new(),
+        caches,
+        began: Timestamp::now(),
+        failures: reconcile::Failures::default(),
         session,
     });
     let binding = token_review::keep(Arc::clone(&context));
-    let working = controller.run(reconcile::reconcile, reconcile::after_error, context);
+    let reconcile = |backup, context| Box::pin(reconcile::reconcile(backup, context));
+    let touched = futures::stream::select(own, others).take_until(stop.cancelled_owned());
+    let config = Config::default().concurrency(AT_ONCE);
+    let working = applier(reconcile, reconcile::after_error, context, store, touched, config);
     tokio::select! {
         () = working.for_each(|done| async { log(done) }) => {}
         () = binding => {}

@@ -56,7 +56,11 @@ pub fn read(
     let created = job.metadata.creation_timestamp.as_ref().map(|time| time.0);
     // the same at every look: attempts are told apart by it
     let finished = finish.at.or(created).unwrap_or(now);
-    let at = |state: &ContainerStateTerminated| state.finished_at.as_ref().map_or(finished, |time| time.0);
+    // a node's clock may be wrong: the API server's says between which times it was
+    let at = |state: &ContainerStateTerminated| {
+        let ended = state.finished_at.as_ref().map_or(finished, |time| time.0);
+        ended.max(created.unwrap_or(ended)).min(finished)
+    };
     let reports = ended.iter().filter_map(|state| {
         let report = RunReport::from_message(state.message.as_deref()?.trim())?;
         Some((report, at(state)))
@@ -152,6 +156,21 @@ mod tests {
         assert_eq!(text, "NoReport: the run ended with exit code 0 and without a report");
         assert!(!silent);
         assert!(reason(("Complete", ""), &[]).0.starts_with("NoReport: "));
+    }
+
+    #[test]
+    fn a_node_whose_clock_is_wrong_tells_no_time_outside_that_of_the_job() {
+        let mut job = job(Some(("Complete", "")));
+        job.metadata.creation_timestamp = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(at(30)));
+        let report = samples::stored();
+        for (node, told) in [("2040-01-01T00:00:00Z", 60), ("2001-01-01T00:00:00Z", 30)] {
+            let mut pod = pod(0, "Completed", &report.to_message());
+            let statuses = pod.status.as_mut().unwrap().container_statuses.as_mut().unwrap();
+            let ended = statuses[0].state.as_mut().unwrap().terminated.as_mut().unwrap();
+            ended.finished_at = Some(k8s_openapi::apimachinery::pkg::apis::meta::v1::Time(node.parse().unwrap()));
+            let found = read(&samples::full_plan(), &job, &[pod], &[], &[], at(600));
+            assert_eq!(found, Outcome::Stored { report: report.clone(), at: at(told) });
+        }
     }
 
     #[test]

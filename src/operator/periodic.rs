@@ -65,15 +65,28 @@ async fn ended(
     let mut steps = Vec::new();
     for job in jobs.iter().filter(|job| job::finish(job).is_some() && !job::recorded(job)) {
         match runs::outcome(context, plan, job, now).await? {
-            Outcome::Stored { report, at } => steps.push((at, Progress::Stored { report, at })),
-            Outcome::Failed { reason, at, silent } => steps.push((at, Progress::GaveUp { reason, silent, at })),
+            Outcome::Stored { report, at } => steps.push((at, end_of(backup, job, Progress::Stored { report, at }))),
+            Outcome::Failed { reason, at, silent } => {
+                steps.push((at, end_of(backup, job, Progress::GaveUp { reason, silent, at })));
+            }
             Outcome::Running(_) => {}
         }
     }
-    let told = status::told(backup).map_or(i64::MIN, |told| told.as_second());
+    let told = schedule::past(status::told(backup), now).map_or(i64::MIN, |told| told.as_second());
     steps.retain(|(at, _)| at.as_second() >= told);
     steps.sort_by_key(|(at, _)| *at);
     Ok(steps.into_iter().map(|(_, step)| step).collect())
+}
+
+/// The end of the run of `job`, marked if it is one of an earlier spec: what that stored is not what the present one
+/// asks for.
+fn end_of(backup: &EtcdBackup, job: &Job, end: Progress) -> Progress {
+    match job::generation(job) {
+        Some(generation) if Some(generation) != backup.metadata.generation => {
+            Progress::Earlier { generation, end: Box::new(end) }
+        }
+        _ => end,
+    }
 }
 
 /// A run that goes well leaves what the status tells of the last one; one that does not start is told at once.
@@ -97,7 +110,7 @@ async fn interval(
     mut look: Look,
     now: Timestamp,
 ) -> Result<Option<Look>> {
-    let due = schedule::due(backup, jobs, status::told(backup), every);
+    let due = schedule::due(backup, jobs, status::told(backup), every, now);
     let runs = jobs.iter().any(|job| job::finish(job).is_none());
     look.scheduled = Scheduled::Yes(if runs && due <= now {
         "the next run is due when the running one has ended".to_owned()
@@ -135,7 +148,7 @@ async fn start(
             look.again_in(WATCH);
         }
         Started::Queued => {
-            look.scheduled = Scheduled::Yes("due now; waits for a run of another EtcdBackup to end".to_owned());
+            look.scheduled = Scheduled::Yes("due now; waits for another run to end".to_owned());
             look.again_in(QUEUE);
         }
         Started::Overtaken => return Ok(None),
@@ -161,7 +174,8 @@ async fn by_cron_job(
     let found = endpoints::find(&context.session, plan).await?.unwrap_or_else(|_| endpoints::expected(plan));
     let stale_after = runs::stale_after(context, plan);
     let run = Run { endpoints: &found.urls, timeout: plan.timeout, stale_after };
-    let Some(wanted) = schedule::cron_job(backup, plan, &context.settings.image, &run) else { return Ok(look) };
+    let wanted = schedule::cron_job(backup, plan, &context.settings.image, &run, found.fleeting);
+    let Some(wanted) = wanted else { return Ok(look) };
     let applied = match cronjob::apply(&context.session, &wanted).await? {
         Ok(applied) => applied,
         Err(trouble) => {
@@ -180,10 +194,47 @@ async fn by_cron_job(
     let next = cron.as_ref().and_then(|cron| cron.next(now));
     look.scheduled = Scheduled::Yes(next.map_or_else(|| by_schedule(plan), next_run));
     look.again = look.again.into_iter().chain(when_to_look(next, found.fleeting, now)).min();
-    if let Some(trouble) = late(context, &applied, cron.as_ref(), now).await? {
+    if overdue(&applied, cron.as_ref(), now)
+        && let Some(trouble) = late(context, &applied).await?
+    {
         look.steps.push(Progress::Hindered(trouble));
     }
     Ok(look)
+}
+
+/// What there is to tell between two runs of a plan that is periodic, by what is known of its Jobs and its CronJob.
+/// `None` when something is to be done now.
+pub fn between(
+    backup: &EtcdBackup,
+    plan: &Plan,
+    jobs: &[Job],
+    cron_job: Option<&CronJob>,
+    now: Timestamp,
+) -> Option<Look> {
+    let scheduled = |scheduled, again| Some(Look { scheduled, again, ..Look::default() });
+    if plan.suspended {
+        return scheduled(Scheduled::suspended(), None);
+    }
+    match &plan.trigger {
+        Trigger::Once => None,
+        Trigger::Every(every) => {
+            let due = schedule::due(backup, jobs, status::told(backup), *every, now);
+            if due > now { scheduled(Scheduled::Yes(next_run(due)), Some(until(due, now))) } else { None }
+        }
+        Trigger::Cron { schedule, time_zone } => {
+            let cron = Cron::parse(schedule, time_zone);
+            let next = cron.as_ref().and_then(|cron| cron.next(now));
+            let cron_job = cron_job?;
+            let fleeting = schedule::endpoints_of(cron_job).fleeting;
+            // the time to look for etcd once more
+            let look = fleeting && next.is_none_or(|next| until(next, now) <= BEFORE);
+            if look || overdue(cron_job, cron.as_ref(), now) {
+                return None;
+            }
+            let told = Scheduled::Yes(next.map_or_else(|| by_schedule(plan), next_run));
+            scheduled(told, when_to_look(next, fleeting, now))
+        }
+    }
 }
 
 /// After the next run is due, and once more before it if etcd may have another address by then.
@@ -194,16 +245,18 @@ fn when_to_look(next: Option<Timestamp>, fleeting: bool, now: Timestamp) -> Opti
     Some(if fleeting && !before.is_zero() { before } else { due + PUNCTUAL })
 }
 
-/// Why Kubernetes could not make the Job of a run that is due.
-async fn late(context: &Context, cron_job: &CronJob, cron: Option<&Cron>, now: Timestamp) -> Result<Option<Trouble>> {
+/// Whether Kubernetes should have made the Job of a run by now.
+fn overdue(cron_job: &CronJob, cron: Option<&Cron>, now: Timestamp) -> bool {
     let status = cron_job.status.as_ref();
     let running = status.and_then(|status| status.active.as_ref()).is_some_and(|active| !active.is_empty());
     let last = status.and_then(|status| status.last_schedule_time.as_ref()).map(|time| time.0);
     let since = last.or_else(|| cron_job.creation_timestamp().map(|time| time.0));
     let due = since.zip(cron).and_then(|(since, cron)| cron.next(since));
-    if running || due.is_none_or(|due| now.duration_since(due) < SignedDuration::from_secs(15)) {
-        return Ok(None);
-    }
+    !running && due.is_some_and(|due| now.duration_since(due) >= SignedDuration::from_secs(15))
+}
+
+/// Why Kubernetes could not make the Job of a run that is due.
+async fn late(context: &Context, cron_job: &CronJob) -> Result<Option<Trouble>> {
     let namespace = cron_job.namespace().unwrap_or_default();
     let events = requests::events_of(&context.session, &namespace, std::slice::from_ref(cron_job)).await?;
     Ok(trouble::of_owner(&events))

@@ -12,6 +12,10 @@ use crate::snapshot::Layout;
 /// Time for one backup with all its retries when `timeoutInSecond` is absent or 0.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
+/// The longest time for one backup, as in our CRD: Kubernetes reckons a deadline in nanoseconds, and one that
+/// overflows is over at once.
+pub const LONGEST_TIMEOUT: u64 = 31_536_000;
+
 /// The time zone of schedules that name none.
 pub const UTC: &str = "Etc/UTC";
 
@@ -118,7 +122,7 @@ pub fn plan(backup: &EtcdBackup, settings: &Settings) -> Result<Plan, Rejection>
     refuse_unsupported(backup, &policy)?;
     let store = store(spec.s3.as_ref(), backup, settings)?;
     let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
-    let seconds = number(policy.timeout_in_second);
+    let seconds = number(policy.timeout_in_second).min(LONGEST_TIMEOUT);
     Ok(Plan {
         cluster,
         namespace: backup.namespace().unwrap_or_default(),

@@ -9,11 +9,15 @@ use k8s_openapi::api::core::v1::{
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::Resource;
+use serde::Serialize;
+use sha2::{Digest, Sha256};
 
 use super::argv::directory;
 use super::plan::{Credentials, Plan, Source};
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::kubernetes::FIELD_MANAGER;
+use crate::snapshot::trailer::Hex;
 
 /// Name of the only container.
 pub const CONTAINER: &str = "agent";
@@ -59,6 +63,17 @@ pub struct Role {
 pub fn labels(app: &str, cluster: &str) -> BTreeMap<String, String> {
     let own = [("app", app), (CLUSTER_LABEL, cluster), (MANAGED_BY, FIELD_MANAGER)];
     own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
+}
+
+/// The annotation by which an object's next form is told from the present one, with what it lacks.
+const APPLIED: &str = "etcd.database.coreos.com/applied";
+
+/// The annotations of an object that is to be applied: its own, and the hash of it.
+pub fn applied<K: Resource + Serialize>(object: &K) -> BTreeMap<String, String> {
+    let digest = Sha256::digest(serde_json::to_vec(object).unwrap_or_default());
+    let mut annotations = object.meta().annotations.clone().unwrap_or_default();
+    annotations.insert(APPLIED.to_owned(), Hex(&digest[..10]).to_string());
+    annotations
 }
 
 /// The pod of `plan` in a role.

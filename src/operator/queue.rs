@@ -33,10 +33,14 @@ impl Queue {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|waiting| *waiting != reference);
     }
 
-    /// Who is to be looked at after a change of `job`: its EtcdBackup and, when it has ended, the next that waits.
-    pub fn woken_by(&self, job: &Job) -> Vec<Reference> {
-        let next = match job::finish(job).is_some() || job.metadata.deletion_timestamp.is_some() {
-            true => self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front(),
+    /// Who is to be looked at after a change of `job`: its EtcdBackup and, when it has ended or is gone, the next
+    /// that waits and, by `exists`, is still there.
+    pub fn woken_by(&self, job: &Job, gone: bool, exists: impl Fn(&Reference) -> bool) -> Vec<Reference> {
+        let next = match gone || job::finish(job).is_some() {
+            true => {
+                let mut waiting = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+                std::iter::from_fn(|| waiting.pop_front()).find(exists)
+            }
             false => None,
         };
         job::backup_of(job).into_iter().chain(next).collect()
@@ -64,16 +68,21 @@ mod tests {
     #[test]
     fn the_end_of_a_job_wakes_the_first_that_waits() {
         let queue = Queue::default();
-        for name in ["first", "second", "first"] {
+        for name in ["deleted", "first", "second", "first", "third"] {
             let mut backup = samples::backup(serde_json::json!({"storageType": "S3"}));
             backup.metadata.name = Some(name.to_owned());
             queue.join(&backup);
         }
-        let woken = |job: &Job| -> Vec<String> { queue.woken_by(job).into_iter().map(|found| found.name).collect() };
+        let by = |job: &Job, gone| -> Vec<String> {
+            let woken = queue.woken_by(job, gone, |found| found.name != "deleted");
+            woken.into_iter().map(|found| found.name).collect()
+        };
+        let woken = |job: &Job| by(job, false);
         assert_eq!(woken(&job(serde_json::json!([]))), ["own"]);
         let ended = job(serde_json::json!([{"type": "Complete", "status": "True"}]));
         assert_eq!(woken(&ended), ["own", "first"]);
         assert_eq!(woken(&ended), ["own", "second"]);
+        assert_eq!(by(&job(serde_json::json!([])), true), ["own", "third"]);
         assert_eq!(woken(&ended), ["own"]);
     }
 }

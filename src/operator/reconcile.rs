@@ -1,7 +1,7 @@
 //! One look at one EtcdBackup: reads what is there, has the pure modules decide, and does it.
 
-use std::collections::BTreeSet;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -13,7 +13,7 @@ use super::cached::Cached;
 use super::plan::{Plan, Rejection, Trigger, plan};
 use super::status::{self, Progress, Scheduled};
 use super::trouble::Trouble;
-use super::{Context, announce, cronjob, job, once, periodic, requests, serving};
+use super::{Context, announce, cronjob, job, once, periodic, requests, serving, settled};
 use crate::api::conditions::{self, SCHEDULED};
 use crate::api::{EtcdBackup, EtcdBackupStatus};
 use crate::error::{Error, ErrorKind, Result};
@@ -58,11 +58,36 @@ impl Look {
     }
 }
 
+/// How often in a row the work on EtcdBackups has failed, by their uids.
+#[derive(Default)]
+pub struct Failures(Mutex<BTreeMap<String, u32>>);
+
+impl Failures {
+    /// One more failure: how long to wait. A minute at most, so that the end of an outage is soon seen.
+    fn back_off(&self, uid: String) -> Duration {
+        let mut failures = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let count = failures.entry(uid).or_default();
+        *count = count.saturating_add(1);
+        Duration::from_secs(5).saturating_mul(2_u32.saturating_pow(*count - 1)).min(Duration::from_secs(60))
+    }
+
+    fn forget(&self, uid: &str) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).remove(uid);
+    }
+}
+
 /// Brings one EtcdBackup forward.
 ///
 /// # Errors
 /// Those of the API server; [`after_error`] says when to try again.
 pub async fn reconcile(guarded: Arc<Cached>, context: Arc<Context>) -> Result<Action> {
+    context.caches.until_full().await;
+    let action = forward(&guarded, &context).await?;
+    context.failures.forget(guarded.meta().uid.as_deref().unwrap_or_default());
+    Ok(action)
+}
+
+async fn forward(guarded: &Cached, context: &Context) -> Result<Action> {
     let backup = match &guarded.0 {
         Ok(backup) if backup.meta().deletion_timestamp.is_none() => backup,
         Ok(_) => return Ok(Action::await_change()),
@@ -72,33 +97,41 @@ pub async fn reconcile(guarded: Arc<Cached>, context: Arc<Context>) -> Result<Ac
             return Ok(Action::await_change());
         }
     };
-    let jobs = requests::jobs_of(&context.session, backup).await?;
-    see(&context, backup, &jobs).await;
     let planned = plan(backup, &context.settings);
-    let Some(look) = look(&context, backup, &planned, &jobs).await? else { return Ok(Action::requeue(SOON)) };
-    let Some(written) = record(&context, backup, &look, &jobs).await? else { return Ok(Action::requeue(SOON)) };
+    if !planned.as_ref().is_ok_and(|plan| !plan.suspended) {
+        // the place that comes free is another's
+        context.queue.leave(backup);
+    }
+    if let Some(wait) = settled::wait(context, backup, &planned, Timestamp::now()) {
+        see(context, backup, &[]).await;
+        return Ok(Action::requeue(wait.map_or(resync(backup), |wait| wait.min(resync(backup)))));
+    }
+    let jobs = requests::jobs_of(&context.session, backup).await?;
+    see(context, backup, &jobs).await;
+    let Some(look) = look(context, backup, &planned, &jobs).await? else { return Ok(Action::requeue(SOON)) };
+    let Some(written) = record(context, backup, &look, &jobs).await? else { return Ok(Action::requeue(SOON)) };
     if let Ok(plan) = &planned {
         // the last start of an interval is known by its Job
         let stays = matches!(plan.trigger, Trigger::Every(_)).then(|| job::newest(&jobs)).flatten();
         requests::close(&context.session, &jobs, stays).await?;
     }
-    let serving = serving::keep(&context, &written).await?;
-    if !note(&context, &written, &serving).await? {
+    let serving = serving::keep(context, &written).await?;
+    if !note(context, &written, &serving).await? {
         return Ok(Action::requeue(SOON));
     }
     // before the first backup the status itself tells of the change
     let knows_layout = plan(&written, &context.settings).is_ok_and(|plan| plan.store.layout.is_some());
-    let serving = serving.look_again().filter(|_| knows_layout);
+    let serving = serving.look_again(&written, Timestamp::now()).filter(|_| knows_layout);
     let waits = [look.again, serving, Some(resync(&written))];
     Ok(Action::requeue(waits.into_iter().flatten().min().unwrap_or(RESYNC)))
 }
 
 /// When to try again after an error.
-pub fn after_error(guarded: Arc<Cached>, error: &Error, _: Arc<Context>) -> Action {
+pub fn after_error(guarded: Arc<Cached>, error: &Error, context: Arc<Context>) -> Action {
     let meta = guarded.meta();
     tracing::warn!(namespace = ?meta.namespace, name = ?meta.name, error = error.message(), "could not work on an EtcdBackup");
-    let wait = if error.kind() == ErrorKind::Denied { 60 } else { 10 };
-    Action::requeue(Duration::from_secs(wait))
+    let wait = context.failures.back_off(meta.uid.clone().unwrap_or_default());
+    Action::requeue(if error.kind() == ErrorKind::Denied { wait.max(Duration::from_secs(60)) } else { wait })
 }
 
 fn resync(backup: &EtcdBackup) -> Duration {
@@ -107,12 +140,14 @@ fn resync(backup: &EtcdBackup) -> Duration {
     RESYNC + Duration::from_secs(number % RESYNC.as_secs())
 }
 
-/// Counts the running Jobs, and tells of those that Kubernetes has started.
+/// Counts the running Jobs, and tells of those that Kubernetes has started in this operator's time.
 async fn see(context: &Context, backup: &EtcdBackup, jobs: &[Job]) {
     let unfinished = jobs.iter().filter(|job| job::finish(job).is_none());
     let names: BTreeSet<String> = unfinished.map(ResourceExt::name_any).collect();
     let fresh = context.metrics.running(&backup.uid().unwrap_or_default(), names);
-    for job in jobs.iter().filter(|job| fresh.contains(&job.name_any()) && !job::made_by_an_operator(job)) {
+    let ours_to_tell = |job: &&Job| job::created(job).is_some_and(|created| created >= context.began);
+    let fresh = jobs.iter().filter(|job| fresh.contains(&job.name_any()) && !job::made_by_an_operator(job));
+    for job in fresh.filter(ours_to_tell) {
         announce::started(context, backup, job).await;
     }
 }
@@ -126,7 +161,9 @@ async fn look(
 ) -> Result<Option<Look>> {
     let now = Timestamp::now();
     let told = backup.status.as_ref().map_or(&[][..], |status| &status.conditions);
-    let scheduled = conditions::find(told, SCHEDULED).is_some() || !jobs.iter().all(job::made_by_an_operator);
+    let scheduled = conditions::find(told, SCHEDULED).is_some()
+        || !jobs.iter().all(job::made_by_an_operator)
+        || !context.caches.cron_jobs.of(&backup.uid().unwrap_or_default()).is_empty();
     let on_cron = planned.as_ref().is_ok_and(|plan| matches!(plan.trigger, Trigger::Cron { .. }));
     // whatever is not wanted any more must start nothing
     let retired = on_cron || !scheduled || cronjob::retire(&context.session, backup, jobs, None).await?;
@@ -149,27 +186,46 @@ async fn look(
     }))
 }
 
-fn rejected(backup: &EtcdBackup, rejection: &Rejection) -> Look {
-    let trouble = Trouble::new(rejection.reason, rejection.message.clone());
+/// What to tell of an object that cannot be worked on.
+pub fn rejected(backup: &EtcdBackup, rejection: &Rejection) -> Look {
     let policy = backup.spec.backup_policy.clone().unwrap_or_default();
     let periodic = !policy.schedule.is_empty() || policy.backup_interval_in_second.is_some_and(|seconds| seconds > 0);
+    if !periodic && status::is_final(backup) {
+        // done is done: when the rejection is lifted it must not run again
+        return Look::default();
+    }
+    let trouble = Trouble::new(rejection.reason, rejection.message.clone());
     let scheduled = if periodic { Scheduled::Stopped(trouble.clone()) } else { Scheduled::Not };
     Look { scheduled, ..Look::once(Progress::Rejected(trouble), None) }
 }
 
-/// Writes the status if it changed, and tells of it. `None`: the object has changed meanwhile.
-async fn record(context: &Context, backup: &EtcdBackup, look: &Look, jobs: &[Job]) -> Result<Option<EtcdBackup>> {
-    let now = Timestamp::now();
+/// The status after `look`, and the steps that changed it, each with the status then.
+pub fn after<'a>(
+    backup: &EtcdBackup,
+    look: &'a Look,
+    now: Timestamp,
+) -> (EtcdBackupStatus, Vec<(&'a Progress, EtcdBackupStatus)>) {
     let mut next = backup.clone();
-    let mut told: Vec<(&Progress, EtcdBackupStatus)> = Vec::new();
+    let mut told = Vec::new();
     for step in &look.steps {
+        let (step, generation) = match step {
+            Progress::Earlier { generation, end } => (&**end, Some(*generation)),
+            step => (step, backup.metadata.generation),
+        };
+        next.metadata.generation = generation;
         let status = status::next(&next, step, now);
         if next.status.as_ref() != Some(&status) {
             told.push((step, status.clone()));
             next.status = Some(status);
         }
     }
-    let status = status::schedule(&next, &look.scheduled, now);
+    next.metadata.generation = backup.metadata.generation;
+    (status::schedule(&next, &look.scheduled, now), told)
+}
+
+/// Writes the status if it changed, and tells of it. `None`: the object has changed meanwhile.
+async fn record(context: &Context, backup: &EtcdBackup, look: &Look, jobs: &[Job]) -> Result<Option<EtcdBackup>> {
+    let (status, told) = after(backup, look, Timestamp::now());
     if backup.status.as_ref() == Some(&status) || (backup.status.is_none() && status == EtcdBackupStatus::default()) {
         return Ok(Some(backup.clone()));
     }
@@ -198,14 +254,55 @@ fn duration(step: &Progress, jobs: &[Job]) -> Option<Duration> {
 
 /// Writes the sidecar's condition if it changed; `false` when the object has changed meanwhile.
 async fn note(context: &Context, backup: &EtcdBackup, serving: &serving::Serving) -> Result<bool> {
-    let Some(old) = &backup.status else { return Ok(true) };
-    let mut next = old.clone();
-    match serving.condition(backup.metadata.generation, Timestamp::now()) {
-        Some(condition) => status::put(&mut next.conditions, condition, false),
-        None => next.conditions.retain(|found| found.type_ != crate::api::conditions::SIDECAR_READY),
+    match (&backup.status, serving.status(backup, Timestamp::now())) {
+        (Some(old), Some(next)) if next != *old => {
+            Ok(requests::write_status(&context.session, backup, &next).await?.is_some())
+        }
+        _ => Ok(true),
     }
-    if next == *old {
-        return Ok(true);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::samples::{self, at};
+    use super::*;
+
+    #[test]
+    fn a_rejection_does_not_undo_what_is_done() {
+        let spec = serde_json::json!({"clusterName": "etcd-a", "storageType": "S3", "s3": {}});
+        let mut backup = samples::backup(spec);
+        let no_bucket = plan(&backup, &samples::settings(false)).unwrap_err();
+        assert_eq!(rejected(&backup, &no_bucket).steps.len(), 1);
+        backup.status = Some(status::next(&backup, &Progress::Stored { report: samples::stored(), at: at(5) }, at(9)));
+        let look = rejected(&backup, &no_bucket);
+        let (after, told) = after(&backup, &look, at(60));
+        assert_eq!((Some(after), told.len()), (backup.status.clone(), 0));
+        assert!(status::is_final(&backup));
     }
-    Ok(requests::write_status(&context.session, backup, &next).await?.is_some())
+
+    #[test]
+    fn a_run_of_an_earlier_spec_is_no_success_of_the_present_one() {
+        let mut backup = samples::backup(serde_json::json!({"clusterName": "etcd-a", "storageType": "S3"}));
+        backup.metadata.generation = Some(2);
+        let end = Box::new(Progress::Stored { report: samples::stored(), at: at(5) });
+        let look = Look {
+            steps: vec![Progress::Earlier { generation: 1, end }],
+            scheduled: Scheduled::Yes("next run at some time".to_owned()),
+            again: None,
+        };
+        let (status, told) = after(&backup, &look, at(60));
+        assert_eq!((status.observed_generation, told.len()), (Some(2), 1));
+        assert!(status.last_success_date.is_some());
+        backup.status = Some(status);
+        assert_eq!(conditions::verdict(&backup), conditions::Verdict::Open);
+    }
+
+    #[test]
+    fn failures_in_a_row_are_tried_again_ever_less_often_until_one_goes_well() {
+        let failures = Failures::default();
+        let waits = || failures.back_off("u".to_owned()).as_secs();
+        assert_eq!([waits(), waits(), waits(), waits(), waits(), waits()], [5, 10, 20, 40, 60, 60]);
+        failures.forget("u");
+        assert_eq!(failures.back_off("u".to_owned()).as_secs(), 5);
+    }
 }

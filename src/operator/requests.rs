@@ -21,6 +21,9 @@ use crate::kubernetes::{FIELD_MANAGER, Session};
 /// The field manager of what the operator applies, apart from what a person applies with the plugin.
 pub const OPERATOR: &str = "kubectl-etcdbackup-operator";
 
+/// The label of a Job's pods that names the Job (kubernetes/kubernetes, staging/src/k8s.io/api/batch/v1, v1.27).
+const CONTROLLER_UID: &str = "batch.kubernetes.io/controller-uid";
+
 /// The label selector of all Jobs of all operators.
 pub fn our_jobs() -> String {
     format!("{MANAGED_BY}={FIELD_MANAGER},app={AGENT_APP}")
@@ -144,7 +147,8 @@ pub async fn close(session: &Session, jobs: &[Job], stays: Option<&Job>) -> Resu
 /// Those of the API server.
 pub async fn pods_of(session: &Session, job: &Job) -> Result<Vec<Pod>> {
     let api = Api::<Pod>::namespaced(session.client.clone(), &job.namespace().unwrap_or_default());
-    let params = ListParams::default().labels(&format!("batch.kubernetes.io/job-name={}", job.name_any()));
+    // not by its name, which a Job that was deleted may have had
+    let params = ListParams::default().labels(&format!("{CONTROLLER_UID}={}", job.uid().unwrap_or_default()));
     Ok(session.request(TIMEOUT, api.list(&params)).await?.items)
 }
 

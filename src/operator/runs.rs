@@ -78,7 +78,7 @@ pub fn stale_after(context: &Context, plan: &Plan) -> Duration {
         let seconds = u64::try_from(backup.spec.backup_policy.as_ref()?.timeout_in_second?).ok()?;
         let matters = seconds > STALE.as_secs() / 2;
         let same = || plan::bucket(backup, &context.settings).as_deref() == Some(plan.store.bucket.as_str());
-        (matters && same()).then(|| Duration::from_secs(seconds))
+        (matters && same()).then(|| Duration::from_secs(seconds.min(plan::LONGEST_TIMEOUT)))
     });
     let longest = timeouts.max().unwrap_or(DEFAULT_TIMEOUT).max(plan.timeout);
     longest.saturating_mul(2).max(STALE)

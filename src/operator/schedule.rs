@@ -7,9 +7,12 @@ use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, Job, JobTemplateSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
-use super::argv::Run;
+use super::argv::{self, Run};
+use super::endpoints::Found;
 use super::job;
 use super::plan::{Plan, Trigger};
+use super::pod::applied;
+use super::status::SKEW;
 use crate::api::{EtcdBackup, names};
 
 /// How late a run may start: a window that was missed is made up for once, for as long as a day.
@@ -26,11 +29,22 @@ pub fn name(backup: &EtcdBackup, cluster: &str) -> String {
     names::deterministic(cluster, &backup.uid().unwrap_or_default(), "schedule")
 }
 
+/// The annotation of a CronJob whose addresses of etcd do not last.
+const FLEETING: &str = "etcd.database.coreos.com/fleeting-endpoints";
+
+/// The client URLs that a CronJob's runs get, and whether they do not last.
+pub fn endpoints_of(cron_job: &CronJob) -> Found {
+    let template = cron_job.spec.as_ref().and_then(|spec| spec.job_template.spec.as_ref());
+    let pod = template.and_then(|spec| spec.template.spec.as_ref());
+    let argv = pod.and_then(|spec| spec.containers.first()?.args.clone()).unwrap_or_default();
+    Found { urls: argv::endpoints(&argv), fleeting: cron_job.annotations().contains_key(FLEETING) }
+}
+
 /// The CronJob, for server-side apply; `None` for what has no cron schedule.
-pub fn cron_job(backup: &EtcdBackup, plan: &Plan, image: &str, run: &Run<'_>) -> Option<CronJob> {
+pub fn cron_job(backup: &EtcdBackup, plan: &Plan, image: &str, run: &Run<'_>, fleeting: bool) -> Option<CronJob> {
     let Trigger::Cron { schedule, time_zone } = &plan.trigger else { return None };
     let labels = job::labels(backup, plan);
-    Some(CronJob {
+    let mut cron_job = CronJob {
         metadata: ObjectMeta {
             name: Some(name(backup, &plan.cluster)),
             namespace: Some(plan.namespace.clone()),
@@ -56,13 +70,25 @@ pub fn cron_job(backup: &EtcdBackup, plan: &Plan, image: &str, run: &Run<'_>) ->
             },
         }),
         status: None,
-    })
+    };
+    cron_job.metadata.annotations = fleeting.then(|| [(FLEETING.to_owned(), "true".to_owned())].into());
+    cron_job.metadata.annotations = Some(applied(&cron_job));
+    Some(cron_job)
+}
+
+/// `time`, if it is not one that a wrong clock wrote: from the future nothing can be told.
+pub fn past(time: Option<Timestamp>, now: Timestamp) -> Option<Timestamp> {
+    time.filter(|time| now.duration_since(*time) >= -SKEW)
 }
 
 /// When the next run of an interval is due: the start of the last plus the interval, and at once for the first.
-/// `told` is up to when the status tells how runs ended; a run that got no Job is known by it alone.
-pub fn due(backup: &EtcdBackup, jobs: &[Job], told: Option<Timestamp>, every: Duration) -> Timestamp {
-    let newest = job::newest(jobs);
+/// `told` is up to when the status tells how runs ended; a run that got no Job is known by it alone. What a clock
+/// wrote that was ahead for a while does not count, or no run would be due until that time.
+pub fn due(backup: &EtcdBackup, jobs: &[Job], told: Option<Timestamp>, every: Duration, now: Timestamp) -> Timestamp {
+    let wrong = told.is_some() || !jobs.is_empty();
+    let told = past(told, now);
+    let newest =
+        job::newest(jobs.iter().filter(|job| job::created(job).is_none_or(|at| past(Some(at), now).is_some())));
     let started = newest.and_then(job::created);
     let ended = newest.and_then(job::finish).and_then(|finish| finish.at);
     let last = match (started, told) {
@@ -70,7 +96,8 @@ pub fn due(backup: &EtcdBackup, jobs: &[Job], told: Option<Timestamp>, every: Du
         (Some(started), _) => started,
         (None, told) => match told {
             Some(told) => told,
-            None => return backup.creation_timestamp().map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+            None if wrong => return now,
+            None => return backup.creation_timestamp().map_or(now, |time| time.0.min(now)),
         },
     };
     let every = SignedDuration::try_from(every.max(SHORTEST)).unwrap_or(SignedDuration::MAX);
@@ -110,24 +137,35 @@ mod tests {
 
     #[test]
     fn the_first_run_is_due_at_once_and_the_next_one_interval_after_the_last_start() {
-        assert_eq!(due(&object(), &[], None, HOUR), at(0));
+        assert_eq!(due(&object(), &[], None, HOUR, at(9000)), at(0));
         let jobs = [job(100, Some(130)), job(7300, Some(7320)), job(3700, Some(3720))];
-        assert_eq!(due(&object(), &jobs, Some(at(7319)), HOUR), at(7300 + 3600));
-        assert_eq!(due(&object(), &[job(100, None)], Some(at(50)), HOUR), at(3700));
+        assert_eq!(due(&object(), &jobs, Some(at(7319)), HOUR, at(9000)), at(7300 + 3600));
+        assert_eq!(due(&object(), &[job(100, None)], Some(at(50)), HOUR, at(9000)), at(3700));
     }
 
     #[test]
     fn without_jobs_the_status_tells() {
-        assert_eq!(due(&object(), &[], Some(at(130)), HOUR), at(3730));
+        assert_eq!(due(&object(), &[], Some(at(130)), HOUR, at(9000)), at(3730));
         // the run of the second hour found no etcd and got no Job
-        assert_eq!(due(&object(), &[job(100, Some(130))], Some(at(4000)), HOUR), at(7600));
+        assert_eq!(due(&object(), &[job(100, Some(130))], Some(at(4000)), HOUR, at(9000)), at(7600));
+    }
+
+    #[test]
+    fn what_a_clock_wrote_that_was_ahead_delays_no_run() {
+        let (year, now) = (365 * 86400, at(9000));
+        let told = Some(at(year));
+        assert_eq!(due(&object(), &[job(8000, Some(8030))], told, HOUR, now), at(8000 + 3600));
+        assert_eq!(due(&object(), &[], told, HOUR, now), now);
+        assert_eq!(due(&object(), &[job(year, Some(year)), job(8000, Some(8030))], told, HOUR, now), at(11600));
+        // and one that is behind does not delay the first run
+        assert_eq!(due(&object(), &[], None, HOUR, at(-60)), at(-60));
     }
 
     #[test]
     fn two_runs_never_share_a_minute() {
         let second = Duration::from_secs(1);
-        let first = due(&object(), &[], None, second);
-        let next = due(&object(), &[job(first.duration_since(at(0)).as_secs(), None)], None, second);
+        let first = due(&object(), &[], None, second, at(9000));
+        let next = due(&object(), &[job(first.duration_since(at(0)).as_secs(), None)], None, second, at(9000));
         assert!(minute(next) > minute(first));
     }
 
@@ -138,7 +176,7 @@ mod tests {
         plan.suspended = true;
         let urls = ["https://a:2379".to_owned()];
         let run = Run { endpoints: &urls, timeout: plan.timeout, stale_after: HOUR };
-        let cron = cron_job(&object(), &plan, "image:1", &run).unwrap();
+        let cron = cron_job(&object(), &plan, "image:1", &run, true).unwrap();
         assert!(cron.name_any().len() <= 52, "{}", cron.name_any());
         let json = serde_json::to_value(&cron).unwrap();
         let spec = &json["spec"];
@@ -152,6 +190,7 @@ mod tests {
         assert_eq!(template["spec"]["ttlSecondsAfterFinished"], serde_json::Value::Null);
         assert_eq!(template["spec"]["backoffLimit"], 3);
         assert_eq!(json["metadata"]["ownerReferences"][0]["uid"], "u-1");
-        assert_eq!(cron_job(&object(), &samples::full_plan(), "image:1", &run), None);
+        assert_eq!(endpoints_of(&cron), Found { urls: urls.to_vec(), fleeting: true });
+        assert_eq!(cron_job(&object(), &samples::full_plan(), "image:1", &run, true), None);
     }
 }

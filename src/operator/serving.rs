@@ -14,14 +14,16 @@ use kube::{Resource, ResourceExt};
 use super::plan::{self, Plan, plan};
 use super::pod::MANAGED_BY;
 use super::sidecar::{self, Candidate, Elected, STORE};
-use super::{Context, TIMEOUT, requests, trouble};
-use crate::api::conditions::SIDECAR_READY;
-use crate::api::{EtcdBackup, names};
+use super::{Context, TIMEOUT, requests, status, trouble};
+use crate::api::conditions::{self, SIDECAR_READY};
+use crate::api::etcdbackup::CLUSTER_LABEL;
+use crate::api::{EtcdBackup, EtcdBackupStatus, names};
 use crate::error::Result;
 use crate::kubernetes::FIELD_MANAGER;
 
-/// How soon a sidecar that is not ready is looked at again; its Deployment tells of changes itself.
-const LOOK_AGAIN: Duration = Duration::from_secs(30);
+/// How soon a sidecar that is not ready is looked at again at first, and at last; its Deployment tells of changes
+/// itself.
+const LOOK_AGAIN: (Duration, Duration) = (Duration::from_secs(30), Duration::from_secs(600));
 
 /// What became of the sidecar, from the view of one EtcdBackup.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -57,9 +59,22 @@ impl Serving {
         })
     }
 
-    /// When to look again, if not only after a change.
-    pub fn look_again(&self) -> Option<Duration> {
-        matches!(self, Self::NotReady { .. }).then_some(LOOK_AGAIN)
+    /// When to look again, if not only after a change: ever later, the longer `backup` tells that it is not ready.
+    pub fn look_again(&self, backup: &EtcdBackup, now: Timestamp) -> Option<Duration> {
+        let told = conditions::find(&backup.status.as_ref()?.conditions, SIDECAR_READY);
+        let since = told.filter(|told| told.status == "False").map(|told| told.last_transition_time.0);
+        let waited = since.and_then(|since| Duration::try_from(now.duration_since(since)).ok()).unwrap_or_default();
+        matches!(self, Self::NotReady { .. }).then(|| (waited / 2).clamp(LOOK_AGAIN.0, LOOK_AGAIN.1))
+    }
+
+    /// The status of `backup` with the condition, if it has a status at all.
+    pub fn status(&self, backup: &EtcdBackup, now: Timestamp) -> Option<EtcdBackupStatus> {
+        let mut next = backup.status.clone()?;
+        match self.condition(backup.metadata.generation, now) {
+            Some(condition) => status::put(&mut next.conditions, condition, false),
+            None => next.conditions.retain(|found| found.type_ != SIDECAR_READY),
+        }
+        Some(next)
     }
 }
 
@@ -70,15 +85,16 @@ impl Serving {
 pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
     let Ok(cluster) = plan::cluster(backup) else { return Ok(Serving::Unwanted) };
     let namespace = backup.namespace().unwrap_or_default();
+    for other in left_behind(context, backup, &cluster) {
+        bequeath(context, backup, &other).await?;
+    }
     let candidates = candidates(context, backup, &cluster);
     let deployments = Api::<Deployment>::namespaced(context.session.client.clone(), &namespace);
     let name = names::sidecar(&cluster);
     let existing = context.session.request(TIMEOUT, deployments.get_opt(&name)).await?;
     let planned = plan(backup, &context.settings);
     let wanted = planned.as_ref().is_ok_and(|plan| plan.sidecar.enabled);
-    if wanted && planned.is_ok_and(|plan| plan.store.path.is_some()) {
-        return Ok(Serving::not_ready("PathNotServed", "snapshots of a path are not served: get --path finds them"));
-    }
+    let no_candidate = absent(planned.as_ref().ok());
     if existing.as_ref().is_some_and(|found| !is_ours(found)) {
         let message = format!("Deployment {name} exists and is not kept by {FIELD_MANAGER}");
         return Ok(if wanted { Serving::not_ready("NameTaken", message) } else { Serving::Unwanted });
@@ -89,7 +105,7 @@ pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
             objects::remove(context, &existing).await?;
             context.sidecars.notify_one();
         }
-        return Ok(waiting(wanted));
+        return Ok(no_candidate);
     };
     let applied = match objects::apply(context, &elected).await? {
         Ok(applied) => applied,
@@ -99,7 +115,7 @@ pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
     if !wanted {
         return Ok(Serving::Unwanted);
     }
-    if let Some(serving) = not_an_owner(&elected, &candidates, backup) {
+    if let Some(serving) = not_an_owner(&elected, &candidates, backup, no_candidate) {
         return Ok(serving);
     }
     match availability(&applied) {
@@ -107,6 +123,54 @@ pub async fn keep(context: &Context, backup: &EtcdBackup) -> Result<Serving> {
             Ok(explained(context, &elected, message).await)
         }
         serving => Ok(serving),
+    }
+}
+
+/// The sidecars of other clusters that `backup` owns still: its cluster has changed.
+fn left_behind(context: &Context, backup: &EtcdBackup, cluster: &str) -> Vec<Deployment> {
+    let (uid, name) = (backup.uid().unwrap_or_default(), names::sidecar(cluster));
+    let owned = context.caches.deployments.find(&backup.namespace().unwrap_or_default(), |text| text.contains(&uid));
+    let others = owned.into_iter().filter(|found| found.name_any() != name);
+    others.filter(|found| found.owner_references().iter().any(|owner| owner.uid == uid)).collect()
+}
+
+/// Gives a sidecar that `backup` left behind to those that want it, or removes it.
+async fn bequeath(context: &Context, backup: &EtcdBackup, sidecar: &Deployment) -> Result<()> {
+    let Some(cluster) = sidecar.labels().get(CLUSTER_LABEL) else { return Ok(()) };
+    let candidates = candidates(context, backup, cluster);
+    let served = sidecar.annotations().get(STORE).map(String::as_str);
+    match sidecar::elect(&candidates, served) {
+        Some(elected) => objects::apply(context, &elected).await.map(drop),
+        None => objects::remove(context, sidecar).await,
+    }
+}
+
+/// What is told of the sidecar of `backup` if the caches know that nothing is to be done about it.
+pub fn settled(context: &Context, backup: &EtcdBackup) -> Option<Serving> {
+    let Ok(cluster) = plan::cluster(backup) else { return Some(Serving::Unwanted) };
+    if !left_behind(context, backup, &cluster).is_empty() {
+        return None;
+    }
+    let planned = plan(backup, &context.settings).ok();
+    let wanted = planned.as_ref().is_some_and(|plan| plan.sidecar.enabled);
+    let existing = context.caches.deployments.get(&backup.namespace().unwrap_or_default(), &names::sidecar(&cluster));
+    if existing.is_none() && !wanted {
+        return Some(Serving::Unwanted);
+    }
+    let candidates = candidates(context, backup, &cluster);
+    let served = existing.as_ref().and_then(|found| found.annotations().get(STORE)).map(String::as_str);
+    match (existing.as_ref(), sidecar::elect(&candidates, served)) {
+        (None, None) => Some(absent(planned.as_ref())),
+        (Some(existing), Some(elected)) if objects::are_applied(context, &elected) => {
+            if !wanted {
+                return Some(Serving::Unwanted);
+            }
+            let told = not_an_owner(&elected, &candidates, backup, absent(planned.as_ref()));
+            // why pods are not there is told by themselves alone
+            let told = told.unwrap_or_else(|| availability(existing));
+            (!matches!(&told, Serving::NotReady { reason, .. } if reason == UNAVAILABLE)).then_some(told)
+        }
+        _ => None,
     }
 }
 
@@ -131,22 +195,30 @@ fn is_ours<K: Resource>(object: &K) -> bool {
     object.meta().labels.as_ref().and_then(|labels| labels.get(MANAGED_BY)).is_some_and(|by| by == FIELD_MANAGER)
 }
 
-fn waiting(wanted: bool) -> Serving {
-    if wanted {
-        Serving::not_ready("WaitingForFirstBackup", "the first backup decides on the layout that is served")
-    } else {
-        Serving::Unwanted
+/// Why a plan has no part in a sidecar.
+fn absent(plan: Option<&Plan>) -> Serving {
+    match plan.filter(|plan| plan.sidecar.enabled) {
+        Some(plan) if plan.store.path.is_some() => {
+            Serving::not_ready("PathNotServed", "snapshots of a path are not served: get --path finds them")
+        }
+        Some(_) => Serving::not_ready("WaitingForFirstBackup", "the first backup decides on the layout that is served"),
+        None => Serving::Unwanted,
     }
 }
 
-/// `AlreadyServed` when the sidecar serves another store than that of `backup`.
-fn not_an_owner(elected: &Elected<'_>, candidates: &[Candidate], backup: &EtcdBackup) -> Option<Serving> {
+/// `AlreadyServed` when the sidecar serves another store than that of `backup`, `absent` when that has none to serve.
+fn not_an_owner(
+    elected: &Elected<'_>,
+    candidates: &[Candidate],
+    backup: &EtcdBackup,
+    absent: Serving,
+) -> Option<Serving> {
     let uid = backup.uid().unwrap_or_default();
     if elected.owners.iter().any(|owner| owner.uid == uid) {
         return None;
     }
     if !candidates.iter().any(|candidate| candidate.owner.uid == uid) {
-        return Some(waiting(true));
+        return Some(absent);
     }
     let leader = elected.leader;
     let message = format!(

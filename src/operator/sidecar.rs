@@ -74,7 +74,7 @@ pub fn elect<'a>(candidates: &'a [Candidate], served: Option<&str>) -> Option<El
 /// The Deployment, for server-side apply: what it leaves out, such as `replicas`, is other people's.
 pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
     let plan = &elected.leader.plan;
-    Deployment {
+    let mut deployment = Deployment {
         metadata: ObjectMeta {
             annotations: Some(BTreeMap::from([(STORE.to_owned(), elected.store.clone())])),
             ..metadata(elected)
@@ -86,7 +86,9 @@ pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
             ..Default::default()
         }),
         status: None,
-    }
+    };
+    deployment.metadata.annotations = Some(pod::applied(&deployment));
+    deployment
 }
 
 fn template(plan: &Plan, image: &str) -> PodTemplateSpec {

@@ -1,6 +1,6 @@
 //! The status of an EtcdBackup, from what is there and what happened: pure.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
 use super::outcome::Start;
@@ -37,7 +37,7 @@ impl Idle {
 
     fn message(self) -> &'static str {
         match self {
-            Self::Queued => "waits for a run of another EtcdBackup to end",
+            Self::Queued => "waits for another run to end",
             Self::Suspended => "spec.backupPolicy.suspend is set",
         }
     }
@@ -110,6 +110,11 @@ pub enum Progress {
         silent: bool,
         at: Timestamp,
     },
+    /// A run that an earlier generation of the spec asked for has ended: `end` is `Stored` or `GaveUp`.
+    Earlier {
+        generation: i64,
+        end: Box<Progress>,
+    },
 }
 
 /// Whether nothing is to be run for the present generation any more. A rejection is no such end: it
@@ -146,7 +151,7 @@ fn is_trouble(condition: &Condition) -> bool {
 pub fn schedule(backup: &EtcdBackup, scheduled: &Scheduled, now: Timestamp) -> EtcdBackupStatus {
     let mut status = backup.status.clone().unwrap_or_default();
     scheduled.put(&mut status.conditions, backup.metadata.generation, now);
-    if matches!(scheduled, Scheduled::Yes(_)) {
+    if matches!(scheduled, Scheduled::Yes(_)) || *scheduled == Scheduled::suspended() {
         lift_rejection(&mut status);
     }
     if *scheduled != Scheduled::Not {
@@ -157,18 +162,23 @@ pub fn schedule(backup: &EtcdBackup, scheduled: &Scheduled, now: Timestamp) -> E
 
 /// What was wrong with the object is right by now, although no run has ended since.
 fn lift_rejection(status: &mut EtcdBackupStatus) {
-    let rejected =
-        |found: &Condition| found.type_ == SUCCEEDED && found.status == "False" && found.reason != BACKUP_FAILED;
-    if status.conditions.iter().any(rejected) {
-        status.conditions.retain(|found| !rejected(found));
+    if status.conditions.iter().any(is_rejection) {
+        status.conditions.retain(|found| !is_rejection(found));
         status.reason.clear();
     }
+}
+
+fn is_rejection(condition: &Condition) -> bool {
+    condition.type_ == SUCCEEDED && condition.status == "False" && condition.reason != BACKUP_FAILED
 }
 
 /// Whether nothing is known yet of a run for the present generation, or what is known is not the end of one.
 pub fn is_open(backup: &EtcdBackup) -> bool {
     of_generation(backup).is_none_or(|found| found.status == "Unknown")
 }
+
+/// How far the clocks of two machines may differ.
+pub const SKEW: SignedDuration = SignedDuration::from_mins(5);
 
 /// Up to when the status tells how runs ended.
 pub fn told(backup: &EtcdBackup) -> Option<Timestamp> {
@@ -204,7 +214,13 @@ fn tell(
             status.reason = cut(trouble.text());
             ("False", trouble.reason.clone(), trouble.text())
         }
-        Progress::Idle(idle) => ("Unknown", idle.word().to_owned(), idle.message().to_owned()),
+        Progress::Idle(idle) => {
+            if status.conditions.iter().any(is_rejection) {
+                status.reason.clear();
+            }
+            ("Unknown", idle.word().to_owned(), idle.message().to_owned())
+        }
+        Progress::Earlier { .. } => return None,
         Progress::Hindered(trouble) | Progress::Running { start: Start::Hindered(trouble), .. } => {
             status.reason = cut(trouble.text());
             ("Unknown", trouble.reason.clone(), trouble.text())

@@ -160,3 +160,16 @@ fn the_same_progress_changes_nothing() {
         assert_eq!(status(&once), status(&twice));
     }
 }
+
+#[test]
+fn what_was_wrong_is_told_no_more_when_it_is_right_though_suspended() {
+    for scheduled in [Scheduled::suspended(), Scheduled::Yes("soon".to_owned())] {
+        let mut backup = after(&[Progress::Rejected(trouble("InvalidSchedule"))]);
+        backup.status = Some(schedule(&backup, &scheduled, at(60)));
+        assert_eq!(status(&backup).reason, "", "{scheduled:?}");
+    }
+    let mut backup = after(&[Progress::Rejected(trouble("BucketNotSet"))]);
+    backup.metadata.generation = Some(2);
+    backup.status = Some(next(&backup, &Progress::Idle(Idle::Suspended), at(60)));
+    assert_eq!(status(&backup).reason, "");
+}

@@ -3,7 +3,9 @@
 use crate::cluster::{Namespace, eventually};
 use crate::sandbox::cache;
 
-const ROUNDS: usize = 5;
+/// How often it is killed where `$KILLS` does not say.
+const KILLS: usize = 5;
+
 const OPERATORS: &str = "app.kubernetes.io/name=etcdbackup-operator";
 
 /// Numbers that a seed repeats: Knuth's linear congruential generator (MMIX).
@@ -60,7 +62,8 @@ fn a_killed_operator_and_a_second_one_double_and_lose_nothing() {
     namespace.etcd("etcd-a");
     let mut random = Random::new();
     let mut all = Vec::new();
-    for round in 0..ROUNDS {
+    let kills = std::env::var("KILLS").map_or(KILLS, |kills| kills.parse().unwrap());
+    for round in 0..kills {
         let names: Vec<String> = (0..3).map(|number| format!("round-{round}-{number}")).collect();
         names.iter().for_each(|name| apply(&namespace, name, "{}"));
         // each look takes a moment, so that the blow falls anywhere in the runs
@@ -85,6 +88,49 @@ fn a_killed_operator_and_a_second_one_double_and_lose_nothing() {
 
     namespace.kubectl(&["delete", "etcdbackups.etcd.database.coreos.com", "--all"]);
     eventually("no Job outlives its EtcdBackup", || namespace.kubectl(&["get", "jobs", "-o", "name"]).is_empty());
+}
+
+#[test]
+fn what_the_operator_made_comes_back_when_a_person_deletes_it() {
+    let namespace = Namespace::with_operator("deleted");
+    namespace.etcd("etcd-a");
+    let (bucket, endpoint) = (namespace.s3.get("S3_BUCKET"), namespace.s3.get("S3_ENDPOINT"));
+    let apply = |place: &str| {
+        let manifest = format!(
+            "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {{name: kept}}\n\
+             spec: {{clusterName: etcd-a, storageType: S3, backupPolicy: {{schedule: \"0 3 29 2 *\"}}, \
+             s3: {{{place}, endpoint: \"{endpoint}\", forcePathStyle: true, awsSecret: aws-credential}}}}\n"
+        );
+        namespace.apply(&manifest).unwrap();
+    };
+    apply(&format!("s3Bucket: {bucket}, prefix: {}, layout: Cluster", namespace.name));
+    let ready = "{.status.conditions[?(@.type==\"SidecarReady\")].status}";
+    eventually("the sidecar is ready", || namespace.field("kept", ready) == "True");
+    let label = "app.kubernetes.io/managed-by=kubectl-etcdbackup,app in (etcd_backup_tool,etcd_backup_agent)";
+    let uids = || {
+        let kinds = "deployments,services,serviceaccounts,networkpolicies,cronjobs";
+        namespace.kubectl(&["get", kinds, "-l", label, "-o", "jsonpath={range .items[*]}{.metadata.uid}{\"\\n\"}{end}"])
+    };
+    let before = uids();
+    assert_eq!(before.lines().count(), 5, "{before}");
+    for kind in ["service", "serviceaccount", "networkpolicy", "deployment", "cronjob"] {
+        namespace.kubectl(&["delete", kind, "-l", label]);
+        eventually(kind, || uids().lines().count() == 5);
+    }
+    assert!(uids().lines().all(|uid| !before.contains(uid)), "something was not deleted");
+    // what a person changes by hand is put right
+    let cron_job = namespace.kubectl(&["get", "cronjobs", "-o", "name"]);
+    namespace.kubectl(&["patch", cron_job.trim(), "--type=merge", "-p", "{\"spec\":{\"suspend\":true}}"]);
+    eventually("the CronJob is on again", || {
+        namespace.kubectl(&["get", "cronjobs", "-o", "jsonpath={.items[*].spec.suspend}"]) == "false"
+    });
+
+    apply(&format!("path: {bucket}/{}/etcd.backup", namespace.name));
+    let reason = "{.status.conditions[?(@.type==\"SidecarReady\")].reason}";
+    eventually("a path is not served", || {
+        namespace.field("kept", reason) == "PathNotServed"
+            && namespace.kubectl(&["get", "deployments,services", "-l", label, "-o", "name"]).is_empty()
+    });
 }
 
 #[test]

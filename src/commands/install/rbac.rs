@@ -58,7 +58,6 @@ fn role_ref(kind: &str) -> RoleRef {
 
 /// What the operator does and nothing else: no Secrets, no exec, no token of anybody.
 fn rules() -> Vec<PolicyRule> {
-    let keep = ["get", "create", "patch", "delete"];
     let watch_and_keep = ["get", "list", "watch", "create", "patch", "delete"];
     vec![
         rule("etcd.database.coreos.com", &["etcdbackups"], &["get", "list", "watch"]),
@@ -66,8 +65,8 @@ fn rules() -> Vec<PolicyRule> {
         rule("batch", &["jobs"], &["get", "list", "watch", "create", "patch"]),
         rule("batch", &["cronjobs"], &watch_and_keep),
         rule("apps", &["deployments"], &watch_and_keep),
-        rule("", &["services", "serviceaccounts"], &keep),
-        rule("networking.k8s.io", &["networkpolicies"], &keep),
+        rule("", &["services", "serviceaccounts"], &watch_and_keep),
+        rule("networking.k8s.io", &["networkpolicies"], &watch_and_keep),
         rule("", &["pods"], &["get", "list"]),
         rule("", &["events"], &["list"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),

@@ -37,6 +37,16 @@ pub async fn apply(context: &Context, elected: &Elected<'_>) -> Result<Result<De
     Ok(Ok(requests::apply(&context.session, &deployments, &deployment).await?))
 }
 
+/// Whether all objects of the sidecar are there as they are to be.
+pub fn are_applied(context: &Context, elected: &Elected<'_>) -> bool {
+    let caches = &context.caches;
+    let account = sidecar::service_account(elected);
+    caches.deployments.has(&sidecar::deployment(elected, &context.settings.image))
+        && caches.services.has(&sidecar::service(elected))
+        && caches.policies.has(&sidecar::network_policy(elected))
+        && account.is_none_or(|account| caches.accounts.has(&account))
+}
+
 /// Applies `object` unless somebody else's has its name.
 async fn claim<K>(context: &Context, object: &K) -> Result<Result<(), Serving>>
 where
