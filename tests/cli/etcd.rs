@@ -33,11 +33,16 @@ impl Etcd {
 
     /// With the same ports a new cluster gets the id of the old one.
     pub fn start_with(ports: [u16; 2]) -> Self {
+        Self::start_version("etcd", ports)
+    }
+
+    /// As [`Etcd::start_with`], of the version that `tests/cluster/build` made as `program`.
+    pub fn start_version(program: &str, ports: [u16; 2]) -> Self {
         let urls = urls("http", ports);
         let peers = format!("default={}", urls[1]);
         // two tests must not take each other's members for their own
         let token = urls[0].clone();
-        Self::member("default", &urls, &peers, &token, &[], tempfile::tempdir().unwrap())
+        Self::member_of(program, "default", &urls, &peers, &token, &[], tempfile::tempdir().unwrap())
     }
 
     /// The cluster of these ports again, restored from a snapshot.
@@ -82,7 +87,12 @@ impl Etcd {
         etcd
     }
 
-    fn member(
+    fn member(name: &str, urls: &[String; 2], peers: &str, token: &str, more: &[String], directory: TempDir) -> Self {
+        Self::member_of("etcd", name, urls, peers, token, more, directory)
+    }
+
+    fn member_of(
+        program: &str,
         name: &str,
         [client, peer]: &[String; 2],
         peers: &str,
@@ -103,7 +113,7 @@ impl Etcd {
         ];
         let mut arguments: Vec<String> = flags.into_iter().map(|(flag, value)| format!("{flag}={value}")).collect();
         arguments.extend_from_slice(more);
-        let server = Server::start(&binary("etcd"), &arguments, &[], directory.path());
+        let server = Server::start(&binary(program), &arguments, &[], directory.path());
         wait_for_port(client.rsplit(':').next().unwrap().parse().unwrap());
         Self { url: client.clone(), access: Vec::new(), _server: server, directory }
     }

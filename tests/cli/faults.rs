@@ -27,7 +27,12 @@ pub struct Network {
 impl Network {
     /// `fate` is asked with the head of each request and with those that came before.
     pub fn before(upstream: &str, fate: impl Fn(&str, &[String]) -> Fate + Send + Sync + 'static) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        Self::at("127.0.0.1", upstream, fate)
+    }
+
+    /// The same on another address of this machine.
+    pub fn at(address: &str, upstream: &str, fate: impl Fn(&str, &[String]) -> Fate + Send + Sync + 'static) -> Self {
+        let listener = TcpListener::bind((address, 0)).unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let heads = Arc::new(Mutex::new(Vec::new()));
         let (upstream, seen, fate) = (upstream.trim_start_matches("http://").to_owned(), heads.clone(), Arc::new(fate));

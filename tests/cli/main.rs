@@ -1,6 +1,6 @@
 //! Whole commands without a cluster: the plugin as a process, against a real S3 server and a real etcd.
 //!
-//! `tests/cluster/build etcd versitygw` makes the servers; a missing one fails the tests that need it.
+//! `tests/cluster/build etcd etcd-3.4 etcd-3.5 versitygw` makes the servers; a missing one fails the tests that need it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -10,6 +10,7 @@ mod agent_faults;
 mod agent_histories;
 mod agent_path;
 mod agent_retention;
+mod agent_versions;
 mod catalogue;
 mod catalogue_typing;
 mod completion;

@@ -32,7 +32,11 @@ impl Server {
     /// Starts `program` below a shell that kills it when this process's end of the pipe closes. Its log and its
     /// process id are files in `directory`.
     pub fn start(program: &Path, arguments: &[String], environment: &[(&str, &str)], directory: &Path) -> Self {
-        assert!(program.is_file(), "{} is missing: run tests/cluster/build etcd versitygw", program.display());
+        assert!(
+            program.is_file(),
+            "{} is missing: run tests/cluster/build etcd etcd-3.4 etcd-3.5 versitygw",
+            program.display()
+        );
         let script = r#""$@" >log 2>&1 </dev/null & pid=$!; echo $pid >pid; read -r _; kill -9 $pid; wait $pid"#;
         let mut shell = Command::new("bash");
         shell.args(["-c", script, "server"]).arg(program).args(arguments).current_dir(directory);
