@@ -176,7 +176,12 @@ async fn by_cron_job(
     let run = Run { endpoints: &found.urls, timeout: plan.timeout, stale_after };
     let wanted = schedule::cron_job(backup, plan, &context.settings.image, &run, found.fleeting);
     let Some(wanted) = wanted else { return Ok(look) };
-    let applied = match cronjob::apply(&context.session, &wanted).await? {
+    let next = cron.as_ref().and_then(|cron| cron.next(now));
+    let applied = match (&cron, next) {
+        (Some(_), None) => Err(never(plan)),
+        _ => cronjob::apply(&context.session, &wanted).await?,
+    };
+    let applied = match applied {
         Ok(applied) => applied,
         Err(trouble) => {
             // the schedule that was valid once must not go on in its place
@@ -191,7 +196,6 @@ async fn by_cron_job(
         look.scheduled = Scheduled::suspended();
         return Ok(look);
     }
-    let next = cron.as_ref().and_then(|cron| cron.next(now));
     look.scheduled = Scheduled::Yes(next.map_or_else(|| by_schedule(plan), next_run));
     look.again = look.again.into_iter().chain(when_to_look(next, found.fleeting, now)).min();
     if overdue(&applied, cron.as_ref(), now)
@@ -264,6 +268,15 @@ async fn late(context: &Context, cron_job: &CronJob) -> Result<Option<Trouble>> 
 
 fn next_run(at: Timestamp) -> String {
     format!("next run at {}", at.strftime("%Y-%m-%dT%H:%M:%SZ"))
+}
+
+/// Kubernetes takes a schedule such as 31 February, and never runs it.
+fn never(plan: &Plan) -> Trouble {
+    let schedule = match &plan.trigger {
+        Trigger::Cron { schedule, .. } => schedule.as_str(),
+        _ => "",
+    };
+    Trouble::new("InvalidSchedule", format!("spec.backupPolicy.schedule: {schedule:?} names no day that ever comes"))
 }
 
 fn by_schedule(plan: &Plan) -> String {
