@@ -55,7 +55,7 @@ where
         touches: impl Fn(&K, bool) -> Vec<Reference> + Send + 'static,
     ) -> BoxStream<'static, Result<Reference, watcher::Error>> {
         let (cache, mut listed) = (Arc::clone(self), BTreeMap::new());
-        let touched = watcher(api, config).default_backoff().map_ok(move |event| {
+        let touched = watcher(api, config).backoff(Pauses::default()).map_ok(move |event| {
             let changes = cache.take(event, &mut listed);
             let references: Vec<_> = changes.iter().flat_map(|(object, gone)| touches(object, *gone)).map(Ok).collect();
             stream::iter(references)

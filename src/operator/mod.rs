@@ -21,6 +21,7 @@ mod metrics;
 mod once;
 mod oneshot;
 mod outcome;
+mod pauses;
 mod periodic;
 mod plan;
 mod pod;

@@ -108,6 +108,6 @@ fn owners<K: Resource>(object: &K) -> Vec<Reference> {
 /// Follows the EtcdBackups into a store.
 pub fn own(api: Api<Cached>, chosen: watcher::Config) -> (Store<Cached>, Touched) {
     let (store, writer) = reflector::store();
-    let events = reflector::reflector(writer, watcher(api, chosen).default_backoff());
+    let events = reflector::reflector(writer, watcher(api, chosen).backoff(Pauses::default()));
     (store, events.applied_objects().map_ok(|backup| Reference::from_obj(&backup)).boxed())
 }
