@@ -17,6 +17,7 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 
 use super::job::UID_LABEL;
+use super::pauses::Pauses;
 use super::queue::Reference;
 
 /// Objects of one kind as JSON text, which takes a fifth of the memory that the types take.

@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 
 use super::cache::Cache;
 use super::cached::Cached;
+use super::pauses::Pauses;
 use super::pod::{MANAGED_BY, SIDECAR_APP};
 use super::queue::{Queue, Reference};
 use super::scoped;

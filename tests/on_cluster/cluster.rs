@@ -1,7 +1,9 @@
 //! A namespace of the test cluster with an operator in it.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::Command;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
 use crate::sandbox::{Output, Sandbox, binary, cache};
@@ -9,6 +11,20 @@ use crate::sandbox::{Output, Sandbox, binary, cache};
 /// The image that tests/cluster/image gave to the cluster; `$IMAGE` where several checkouts share one.
 pub fn image() -> String {
     std::env::var("IMAGE").unwrap_or_else(|_| "registry.local/kubectl-etcdbackup:dev".to_owned())
+}
+
+/// Shared by the tests of this process, and alone with the one that takes the API server away.
+static API_SERVER: RwLock<()> = RwLock::new(());
+
+thread_local! {
+    /// The share of a test, which has a thread of its own and may have several namespaces.
+    static SHARE: RefCell<Option<RwLockReadGuard<'static, ()>>> = const { RefCell::new(None) };
+}
+
+/// Waits until no other test of this process uses the API server; none begins while the guard lives.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    SHARE.set(None);
+    API_SERVER.write().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// A namespace of one test; deleted at its end unless the test failed.
@@ -44,6 +60,10 @@ impl Namespace {
     pub fn new(test: &str) -> Self {
         let kubeconfig = cache().join("cluster/admin.kubeconfig");
         assert!(kubeconfig.is_file(), "no test cluster: run `make test`, or tests/cluster/up and make image");
+        let share = || API_SERVER.read().unwrap_or_else(PoisonError::into_inner);
+        SHARE.with_borrow_mut(|held| {
+            held.get_or_insert_with(share);
+        });
         let s3 = S3Facts::read();
         let mut sandbox = Sandbox::with_keys((s3.get("S3_BACKUP_ACCESS_KEY"), s3.get("S3_BACKUP_SECRET_KEY")));
         sandbox.set("KUBECONFIG", &kubeconfig.display().to_string());

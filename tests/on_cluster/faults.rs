@@ -19,6 +19,12 @@ fn the_reason_of_a_failure_reaches_the_person() {
         );
         namespace.apply(&manifest).unwrap();
     };
+    let reader = format!("[default]\naws_access_key_id=reader\naws_secret_access_key={wrong}\n");
+    namespace.sandbox.write("reader", &reader);
+    let made = namespace.run("credentials --credentials-file reader --secret-name reader --no-configmap");
+    assert_eq!(made.code, Some(0), "{made}");
+    namespace.kubectl(&["create", "secret", "generic", "garbage", "--from-literal=credentials=\u{1}]no profile["]);
+    namespace.kubectl(&["create", "secret", "generic", "other-keys", "--from-literal=password=none"]);
     let (bucket, endpoint) = (namespace.s3.get("S3_BUCKET"), namespace.s3.get("S3_ENDPOINT"));
     let s3 = |secret: &str, bucket: &str| {
         format!(
@@ -29,7 +35,13 @@ fn the_reason_of_a_failure_reaches_the_person() {
     policy("wrong-secret", &s3("wrong", bucket));
     policy("no-bucket", &s3("aws-credential", "no-such-bucket"));
     policy("no-secret", &s3("nowhere", bucket));
+    policy("read-only", &s3("reader", bucket));
+    policy("garbage", &s3("garbage", bucket));
+    policy("other-keys", &s3("other-keys", bucket));
     for (name, says) in [
+        ("read-only", "CredentialsRefused: s3: access denied starting the upload of "),
+        ("garbage", "CredentialsInvalid: "),
+        ("other-keys", "CredentialsInvalid: "),
         ("wrong-secret", "CredentialsRefused: s3: the credentials were refused"),
         ("no-bucket", "NoSuchBucket"),
         ("no-secret", "SecretNotFound: nowhere in namespace"),
@@ -38,10 +50,28 @@ fn the_reason_of_a_failure_reaches_the_person() {
         assert_ne!(namespace.field(name, "{.status.succeeded}"), "true", "{name}");
         assert!(!namespace.field(name, "{.status}").contains(wrong), "{name}");
     }
+    // each in the way that its Reason asks for
+    for (name, spec) in [
+        ("wrong-secret", s3("aws-credential", bucket)),
+        ("no-bucket", s3("aws-credential", bucket)),
+        ("read-only", s3("aws-credential", bucket)),
+    ] {
+        policy(name, &spec);
+        crate::cluster::eventually(name, || namespace.field(name, "{.status.succeeded}") == "true");
+        assert_eq!(namespace.field(name, "{.status.Reason}"), "", "{name}");
+    }
+    for name in ["garbage", "nowhere"] {
+        let made = namespace.run(&format!("credentials --secret-name {name} --no-configmap --force-conflicts"));
+        assert_eq!(made.code, Some(0), "{made}");
+        policy(&format!("{name}-again"), &s3(name, bucket));
+    }
+    for name in ["garbage-again", "nowhere-again"] {
+        crate::cluster::eventually(name, || namespace.field(name, "{.status.succeeded}") == "true");
+    }
     let nobody = namespace.run(&format!("create nobody {store} --wait --timeout 5s"));
     assert!(matches!(nobody.code, Some(6 | 7)), "{nobody}");
     assert!(nobody.stderr.contains("EtcdNotFound"), "{nobody}");
-    let nothing = namespace.run(&format!("get etcd-a --from s3 {store}"));
+    let nothing = namespace.run(&format!("get nobody --from s3 {store}"));
     assert_eq!(nothing.code, Some(3), "{nothing}");
 }
 

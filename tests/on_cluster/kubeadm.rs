@@ -16,7 +16,7 @@ impl Drop for TlsProxy {
     }
 }
 
-fn openssl(directory: &Path, words: &str) {
+pub fn openssl(directory: &Path, words: &str) {
     let done = Command::new("openssl").args(words.split_whitespace()).current_dir(directory).output().unwrap();
     assert!(done.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&done.stderr));
 }

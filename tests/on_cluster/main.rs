@@ -9,13 +9,18 @@ mod completion;
 mod crd;
 mod create;
 mod credentials;
+mod etcd_access;
 mod faults;
 mod guarded_sidecar;
 mod install;
 mod killed_operator;
 mod kubeadm;
 mod list;
+#[path = "../cli/faults.rs"]
+#[allow(dead_code, reason = "servers that only this machine reaches are of no use to pods")]
+mod network;
 mod old_sidecar;
+mod outages;
 mod permissions;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

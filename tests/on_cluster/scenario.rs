@@ -6,7 +6,7 @@ use crate::cluster::{Namespace, eventually, image};
 use crate::sandbox::binary;
 
 /// etcdutl's own reading of a snapshot: revision and keys.
-fn etcdutl_status(file: &std::path::Path) -> (u64, u64) {
+pub fn etcdutl_status(file: &std::path::Path) -> (u64, u64) {
     let status = Command::new(binary("etcdutl")).args(["snapshot", "status", "-w", "json"]).arg(file).output().unwrap();
     assert!(status.status.success(), "{}", String::from_utf8_lossy(&status.stderr));
     let value: serde_json::Value = serde_json::from_slice(&status.stdout).unwrap();
