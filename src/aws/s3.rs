@@ -95,6 +95,8 @@ pub struct S3 {
     pub renewal: String,
     /// The region that it signs for.
     pub region: String,
+    /// URL of an S3-compatible service; none for AWS.
+    pub endpoint: Option<String>,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -127,6 +129,7 @@ impl S3 {
             credentials,
             renewal: source.renewal(),
             region,
+            endpoint: access.endpoint_url.clone(),
         })
     }
 

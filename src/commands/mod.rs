@@ -46,7 +46,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
     match cli.command {
         Command::Credentials(args) => until_interrupted(credentials::run(args, &kube, ui)).await,
         Command::Create(args) => create::run(args, &kube, ui).await,
-        Command::Get(args) => until_interrupted(get::run(args, &kube, ui)).await.map_err(get::interrupted),
+        Command::Get(args) => get::run(args, &kube, ui).await,
         Command::List(args) => until_interrupted(list::run(args, &kube, ui)).await,
         Command::Describe(args) => until_interrupted(describe::run(args, &kube, ui)).await,
         Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,
@@ -60,7 +60,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
 }
 
 /// Runs `work` unless Ctrl-C or SIGTERM comes first; dropping the work is what cleans up.
-async fn until_interrupted(work: impl Future<Output = Result<()>>) -> Result<()> {
+async fn until_interrupted<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     tokio::select! {
         done = work => done,
         () = signals::asked_to_end() => Err(Error::interrupted("interrupted")),

@@ -1,6 +1,8 @@
 //! Places to read a snapshot from: what is there, which one is wanted, and its bytes. Writes nothing.
 
 pub mod clusters;
+pub mod object;
+pub mod origin;
 pub mod path;
 pub mod s3;
 pub mod service;

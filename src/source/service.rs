@@ -11,9 +11,11 @@ mod request;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+use std::sync::Arc;
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, LOCATION};
+use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use semver::Version;
 
@@ -22,6 +24,7 @@ pub use self::door::Door;
 use self::answer::{Seen, refuse};
 use self::exchange::{Exchange, Line};
 use self::request::{Base, exact, query};
+use super::origin::{Failure, Opening, Origin, Ranges, Stream};
 use super::{Body, StoredSnapshot, Wanted, suits, unsuitable};
 use crate::api::names::{SIDECAR_PORT, sidecar};
 use crate::error::{Error, ErrorKind, Result};
@@ -149,33 +152,17 @@ impl ServiceSource {
         self.asked.as_ref().is_some_and(|(_, modern)| *modern) || (version.major, version.minor) < UNKNOWN_TO_OLD
     }
 
-    /// The bytes of a snapshot that [`ServiceSource::head`] gave, over a connection of its own, and their
-    /// number where the sidecar announces it.
-    ///
-    /// # Errors
-    /// As [`ServiceSource::head`]; [`ErrorKind::General`] when the sidecar now has another snapshot. The body
-    /// ends with an error when it is cut short or stands still for a minute.
-    pub async fn open(&self, snapshot: &StoredSnapshot) -> Result<(Body, Option<u64>)> {
-        let mut condition = HeaderMap::new();
-        let tag = snapshot.etag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok());
-        if let Some(tag) = tag {
-            condition.insert(IF_MATCH, tag);
+    /// A snapshot that [`ServiceSource::head`] gave, as the origin of a download. Our sidecar sends ranges of one
+    /// version; an old one sends a body of unknown length. Each request goes over a connection of its own.
+    pub fn origin(self: &Arc<Self>, snapshot: &StoredSnapshot) -> Origin {
+        let offer = Arc::new(Offer { snapshot: snapshot.clone(), source: Arc::clone(self) });
+        match (snapshot.size, &snapshot.etag, &self.asked) {
+            (Some(size), Some(etag), Some((_, true))) => {
+                let identity = format!("{} {} {etag}", self.base.shown, snapshot.name);
+                Origin::Ranged { size, identity, crc64: None, ranges: offer }
+            }
+            _ => Origin::Streamed { size: snapshot.size, stream: offer },
         }
-        let query = match &self.asked {
-            Some((query, false)) => query.clone(),
-            _ => exact(snapshot),
-        };
-        let answer = self.send(Method::GET, &query, condition).await?;
-        if answer.status() != StatusCode::OK {
-            return Err(self.refusal(answer).await);
-        }
-        let seen = Seen::read(answer.headers(), &self.base)?;
-        let length = length(answer.headers());
-        let resized = snapshot.size.is_some_and(|size| length.is_some_and(|length| length != size));
-        if seen.snapshot.name != snapshot.name || seen.snapshot.history != snapshot.history || resized {
-            return Err(self.changed());
-        }
-        Ok((answer.into_body()?, length))
     }
 
     /// Whether the last [`ServiceSource::head`] ended with a no to the question itself: the backup does not suit, or
@@ -226,6 +213,40 @@ impl ServiceSource {
         }
     }
 
+    /// The bytes of a snapshot that [`ServiceSource::head`] gave, all or a range.
+    ///
+    /// # Errors
+    /// As [`ServiceSource::head`]; final when the sidecar now has another snapshot. The body ends with an error when
+    /// it is cut short or stands still for a minute.
+    pub async fn open(&self, snapshot: &StoredSnapshot, range: Option<Range<u64>>) -> Result<Body, Failure> {
+        let mut headers = HeaderMap::new();
+        if let Some(tag) = snapshot.etag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok()) {
+            headers.insert(IF_MATCH, tag);
+        }
+        let asked = range.as_ref().map(|range| format!("bytes={}-{}", range.start, range.end - 1));
+        if let Some(asked) = asked.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            headers.insert(RANGE, asked);
+        }
+        let query = match &self.asked {
+            Some((query, false)) => query.clone(),
+            _ => exact(snapshot),
+        };
+        let answer = self.send(Method::GET, &query, headers).await.map_err(Failure::Passing)?;
+        match (answer.status(), &range) {
+            (StatusCode::OK, None) | (StatusCode::PARTIAL_CONTENT, Some(_)) => {}
+            (StatusCode::OK, Some(_)) => return Err(Failure::NoRanges),
+            (status, _) if status.is_server_error() => return Err(Failure::Passing(self.refusal(answer).await)),
+            _ => return Err(Failure::Final(self.refusal(answer).await)),
+        }
+        let seen = Seen::read(answer.headers(), &self.base).map_err(Failure::Final)?;
+        let expected = range.map(|range| range.end - range.start).or(snapshot.size);
+        let resized = expected.is_some_and(|size| length(answer.headers()).is_some_and(|length| length != size));
+        if seen.snapshot.name != snapshot.name || seen.snapshot.history != snapshot.history || resized {
+            return Err(Failure::Final(self.changed()));
+        }
+        answer.into_body().map_err(Failure::Passing)
+    }
+
     async fn refusal(&self, answer: Exchange) -> Error {
         let status = answer.status();
         let shown = &self.base.shown;
@@ -246,6 +267,25 @@ impl ServiceSource {
 
     fn changed(&self) -> Error {
         Error::general(format!("{}: the backup changed since it was chosen", self.base.shown)).hint("run it again")
+    }
+}
+
+/// One snapshot of one sidecar.
+struct Offer {
+    source: Arc<ServiceSource>,
+    snapshot: StoredSnapshot,
+}
+
+impl Ranges for Offer {
+    fn open(&self, range: Range<u64>) -> Opening<'_> {
+        let whole = self.snapshot.size == Some(range.end) && range.start == 0;
+        Box::pin(self.source.open(&self.snapshot, (!whole).then_some(range)))
+    }
+}
+
+impl Stream for Offer {
+    fn open(&self) -> Opening<'_> {
+        Box::pin(self.source.open(&self.snapshot, None))
     }
 }
 

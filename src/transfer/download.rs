@@ -1,20 +1,48 @@
-//! From a stream of bytes to a file whose name says "complete and verified".
+//! From an origin to a file whose name says "complete and verified".
+//!
+//! Parts are fetched several at a time and in order, written where they belong, and hashed in order from memory by a
+//! thread of its own; a window bounds what is held. What is written is recorded, so that a run that ended can be gone
+//! on with. A source that has no ranges goes the same way as one part that begins again from zero.
 
-use std::ffi::OsString;
-use std::fs::{File, OpenOptions};
-use std::io::{self, Write};
+mod blocks;
+mod journal;
+mod part;
+mod part_file;
+mod patience;
+mod sequence;
+#[cfg(test)]
+mod tests;
+
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures::StreamExt;
-use tokio::sync::mpsc;
+use futures::future::BoxFuture;
+use tokio::sync::{Semaphore, mpsc};
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
-use crate::error::{Error, Result};
-use crate::snapshot::{Proof, TrailerHasher};
-use crate::source::Body;
+use self::blocks::Piece;
+use self::part::{Busy, Shared};
+use self::part_file::{Of, PartFile};
+use self::sequence::{Next, Seen};
 
-/// Chunks on their way to the disk; with reads of at most 256 KiB, 8 MiB.
-const IN_FLIGHT: usize = 32;
+use crate::error::{Error, ErrorKind, Result};
+use crate::snapshot::Proof;
+use crate::source::origin::{Failure, Opening, Origin, Ranges, Stream};
+
+pub use self::part_file::LeftOver;
+
+/// Is told of every arrival, in bytes; also of what an earlier run had brought.
+pub type Advance = Arc<dyn Fn(u64) + Send + Sync>;
+
+/// Tries of a stream that cannot be gone on with.
+const STREAM_TRIES: u32 = 3;
+
+/// Parts that may be done and wait for an earlier one.
+const AHEAD: usize = 2;
 
 /// Where the bytes go.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,11 +53,43 @@ pub enum Target {
     Stdout,
 }
 
+/// How to fetch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct How {
+    /// Bytes of a part.
+    pub part_size: u64,
+    /// Requests at a time.
+    pub concurrency: usize,
+    /// How long a request may send nothing, or less than `floor`, before it is cut and asked for again.
+    pub stall_timeout: Duration,
+    /// Bytes per second.
+    pub floor: u64,
+    /// How long the beginning of an answer may take.
+    pub open_timeout: Duration,
+    /// The longest first pause before a part is tried again.
+    pub first_pause: Duration,
+}
+
+impl How {
+    /// For a server that is many milliseconds away: requests hide each other's waiting.
+    pub const NETWORK: Self = Self { part_size: 4 << 20, concurrency: 8, ..Self::NEAR };
+
+    /// For a server on the same machine or switch: more requests would only share the same processors.
+    pub const NEAR: Self = Self {
+        part_size: 8 << 20,
+        concurrency: 2,
+        stall_timeout: Duration::from_secs(10),
+        floor: 16 << 10,
+        open_timeout: Duration::from_secs(30),
+        first_pause: Duration::from_millis(400),
+    };
+}
+
 impl Target {
     /// Refuses a target that must not be written, before anything is transferred.
     ///
     /// # Errors
-    /// [`ErrorKind::General`](crate::error::ErrorKind::General) for a file that exists, and even with `force` for
+    /// [`ErrorKind::General`] for a file that exists, and even with `force` for
     /// anything that is not a regular file: a device, a pipe, a link.
     pub fn check(&self) -> Result<()> {
         let Self::File { path, force } = self else { return Ok(()) };
@@ -42,132 +102,21 @@ impl Target {
     }
 }
 
-/// Receives a snapshot: hashes it as it arrives, and gives it its name only when the trailer matched.
-/// `expected` is the size that the source announced; `advance` is told of every arrival.
-///
-/// # Errors
-/// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) for bytes that fail proof, [`ErrorKind::General`]
-/// for the disk and the network. No file is left but a target that was there before.
-///
-/// [`ErrorKind::General`]: crate::error::ErrorKind::General
-pub async fn receive(body: Body, expected: Option<u64>, target: &Target, advance: impl FnMut(u64)) -> Result<Proof> {
-    match target {
-        Target::Stdout => {
-            let (_, hasher) = pour(body, io::stdout(), "stdout".to_owned(), advance).await?;
-            prove(hasher, expected)
-        }
-        Target::File { path, force } => {
-            let (part, file) = PartFile::create(path)?;
-            let (file, hasher) = pour(body, file, part.path.display().to_string(), advance).await?;
-            let proof = prove(hasher, expected)?;
-            let (path, force) = (path.clone(), *force);
-            match tokio::task::spawn_blocking(move || part.publish(&file, &path, force)).await {
-                Ok(published) => published.map(|()| proof),
-                Err(error) => Err(Error::general(format!("cannot finish the file: {error}"))),
-            }
+impl Target {
+    /// What an earlier download, or one that ended just now, has left.
+    pub fn left_over(&self) -> Option<LeftOver> {
+        match self {
+            Self::File { path, .. } => LeftOver::of(path),
+            Self::Stdout => None,
         }
     }
-}
 
-fn prove(hasher: TrailerHasher, expected: Option<u64>) -> Result<Proof> {
-    let received = hasher.size();
-    match expected {
-        Some(expected) if expected != received => {
-            Err(Error::unproved(format!("snapshot is incomplete: expected {expected} bytes, received {received}"))
-                .hint("run it again"))
+    /// The target in words.
+    pub fn shown(&self) -> String {
+        match self {
+            Self::File { path, .. } => path.display().to_string(),
+            Self::Stdout => "stdout".to_owned(),
         }
-        _ => hasher.finish(),
-    }
-}
-
-/// Writes and hashes on a thread of its own, so that the network is not kept waiting.
-async fn pour<W: Write + Send + 'static>(
-    mut body: Body,
-    mut sink: W,
-    shown: String,
-    mut advance: impl FnMut(u64),
-) -> Result<(W, TrailerHasher)> {
-    let (sender, mut receiver) = mpsc::channel::<Bytes>(IN_FLIGHT);
-    let writer = tokio::task::spawn_blocking(move || {
-        let mut hasher = TrailerHasher::default();
-        while let Some(chunk) = receiver.blocking_recv() {
-            sink.write_all(&chunk).map_err(|error| unwritable(&shown, &error))?;
-            hasher.update(&chunk);
-        }
-        sink.flush().map_err(|error| unwritable(&shown, &error))?;
-        Ok((sink, hasher))
-    });
-    let mut broken = None;
-    while let Some(chunk) = body.next().await {
-        match chunk {
-            Ok(chunk) => {
-                let bytes = chunk.len() as u64;
-                // the writer only goes away with an error of its own, which is told below
-                if sender.send(chunk).await.is_err() {
-                    break;
-                }
-                advance(bytes);
-            }
-            Err(error) => {
-                broken = Some(error);
-                break;
-            }
-        }
-    }
-    drop(sender);
-    let written = writer.await.map_err(|error| Error::general(format!("cannot write: {error}")))?;
-    match broken {
-        Some(error) => Err(error),
-        None => written,
-    }
-}
-
-/// `TARGET.part`, mode 0600, made by this run and removed unless it is published.
-struct PartFile {
-    path: PathBuf,
-}
-
-impl PartFile {
-    /// A file that was not there before: one that was may be another run's, or somebody's own.
-    fn create(target: &Path) -> Result<(Self, File)> {
-        use std::os::unix::fs::OpenOptionsExt;
-        let mut name: OsString = target.as_os_str().to_owned();
-        name.push(".part");
-        let path = PathBuf::from(name);
-        let shown = path.display().to_string();
-        let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path);
-        let file = file.map_err(|error| match error.kind() {
-            io::ErrorKind::AlreadyExists => {
-                Error::general(format!("{shown} exists: another download is running, or one was killed"))
-                    .hint(format!("if none is running: rm {shown}"))
-            }
-            _ => unwritable(&shown, &error),
-        })?;
-        Ok((Self { path }, file))
-    }
-
-    /// Brings the bytes to the disk, gives them their name, and brings that to the disk.
-    fn publish(self, file: &File, target: &Path, force: bool) -> Result<()> {
-        let shown = target.display().to_string();
-        file.sync_all().map_err(|error| unwritable(&shown, &error))?;
-        let part = tempfile::TempPath::try_from_path(&self.path).map_err(|error| unwritable(&shown, &error))?;
-        let named = if force { part.persist(target) } else { part.persist_noclobber(target) };
-        std::mem::forget(self);
-        named.map_err(|failed| match failed.error.kind() {
-            io::ErrorKind::AlreadyExists => exists(target),
-            _ => unwritable(&shown, &failed.error),
-        })?;
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        File::open(directory)
-            .and_then(|directory| directory.sync_all())
-            .map_err(|error| unwritable(&directory.display().to_string(), &error))
-    }
-}
-
-impl Drop for PartFile {
-    fn drop(&mut self) {
-        // it holds nothing that could be used
-        let _ = std::fs::remove_file(&self.path);
     }
 }
 
@@ -175,107 +124,217 @@ fn exists(path: &Path) -> Error {
     Error::general(format!("{} exists", path.display()))
 }
 
-fn unwritable(shown: &str, error: &io::Error) -> Error {
-    let error = Error::general(format!("cannot write {shown}: {error}"));
-    if shown == "stdout" {
-        error
-    } else {
-        error.hint("check the directory and its free space, or choose another with -O PATH")
+/// Downloads a snapshot, and gives it its name only when its trailer matched.
+///
+/// # Errors
+/// [`ErrorKind::Unproved`] for bytes that fail proof: nothing is left of them. What the origin refuses, a broken
+/// network that trying again did not mend, and the disk: what has come by then stays for a later run, see [`Target::left_over`].
+/// [`ErrorKind::Interrupted`] once `stop` is cancelled and nothing is being written any more.
+pub async fn fetch(
+    origin: Origin,
+    target: &Target,
+    how: &How,
+    advance: Advance,
+    stop: &CancellationToken,
+) -> Result<Proof> {
+    match target {
+        Target::Stdout => {
+            let seen = receive(&origin, None, Vec::new(), how, advance, stop).await?;
+            prove(seen, &origin)
+        }
+        Target::File { path, force } => {
+            let (opened, force) = (open(path.clone(), origin.clone()).await?, *force);
+            let (part, kept) = opened;
+            let part = Arc::new(part);
+            let seen = receive(&origin, Some(part.clone()), kept, how, advance, stop).await;
+            let proved = seen.and_then(|seen| prove(seen, &origin));
+            if proved.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unproved) {
+                part.discard();
+            }
+            let proof = proved?;
+            blocking(move || part.publish(proof.size, force).map(|()| proof)).await
+        }
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use sha2::{Digest, Sha256};
+async fn open(path: PathBuf, origin: Origin) -> Result<(PartFile, Vec<u64>)> {
+    blocking(move || match &origin {
+        Origin::Ranged { size, identity, .. } => PartFile::open(&path, Some(Of { size: *size, identity })),
+        Origin::Streamed { .. } => PartFile::open(&path, None),
+    })
+    .await
+}
 
-    use super::*;
-    use crate::error::ErrorKind;
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+    let done = tokio::task::spawn_blocking(work).await;
+    done.map_err(|error| Error::general(format!("cannot write the file: {error}")))?
+}
 
-    fn snapshot() -> Vec<u8> {
-        let mut bytes = vec![5; 4096];
-        let sha = Sha256::digest(&bytes);
-        bytes.extend_from_slice(&sha);
-        bytes
+fn prove(seen: Seen, origin: &Origin) -> Result<Proof> {
+    let received = seen.hasher.size();
+    let (size, crc64) = match origin {
+        Origin::Ranged { size, crc64, .. } => (Some(*size), *crc64),
+        Origin::Streamed { size, .. } => (*size, None),
+    };
+    if let Some(expected) = size.filter(|expected| *expected != received) {
+        return Err(Error::unproved(format!("snapshot is incomplete: expected {expected} bytes, received {received}"))
+            .hint("run it again"));
     }
-
-    fn body(bytes: &[u8], end: Option<Error>) -> Body {
-        let chunks: Vec<Result<Bytes>> =
-            bytes.chunks(1000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).chain(end.map(Err)).collect();
-        futures::stream::iter(chunks).boxed()
+    let proof = seen.hasher.finish()?;
+    match crc64 {
+        Some(stored) if stored != seen.crc64 => Err(Error::unproved(format!(
+            "the store's checksum does not match: CRC-64/NVME {stored:016x}, computed {:016x}",
+            seen.crc64
+        ))),
+        _ => Ok(proof),
     }
+}
 
-    async fn get(bytes: &[u8], expected: Option<u64>, path: &Path, force: bool) -> Result<Proof> {
-        receive(body(bytes, None), expected, &Target::File { path: path.to_owned(), force }, |_| {}).await
-    }
-
-    fn files(directory: &Path) -> Vec<String> {
-        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-    }
-
-    #[tokio::test]
-    async fn proved_bytes_get_their_name_and_nothing_else_is_left() {
-        use std::os::unix::fs::PermissionsExt;
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a");
-        let proof = get(&snapshot(), Some(4128), &path, false).await.unwrap();
-        assert_eq!((proof.size, std::fs::read(&path).unwrap()), (4128, snapshot()));
-        assert_eq!(std::fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
-        assert_eq!(files(directory.path()), ["a"]);
-    }
-
-    #[tokio::test]
-    async fn what_fails_proof_leaves_no_file() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a");
-        let mut flipped = snapshot();
-        flipped[100] ^= 1;
-        for (bytes, expected) in [
-            (flipped, None),
-            (snapshot()[..4000].to_vec(), None),
-            (snapshot()[..3616].to_vec(), Some(4128)),
-            (vec![], None),
-        ] {
-            let error = get(&bytes, expected, &path, true).await.unwrap_err();
-            assert_eq!(error.kind(), ErrorKind::Unproved);
-            assert_eq!(files(directory.path()), [""; 0]);
+/// Receives everything, and returns when no thread uses the file any more.
+async fn receive(
+    origin: &Origin,
+    file: Option<Arc<PartFile>>,
+    kept: Vec<u64>,
+    how: &How,
+    advance: Advance,
+    stop: &CancellationToken,
+) -> Result<Seen> {
+    let (busy, mut idle) = mpsc::channel(1);
+    let shared = Arc::new(Shared {
+        file,
+        how: *how,
+        advance,
+        budget: AtomicU32::new(32),
+        unranged: AtomicBool::new(false),
+        busy,
+    });
+    let work = async {
+        match origin {
+            Origin::Ranged { size, ranges, .. } => {
+                let seen = in_parts(*size, ranges, &kept, &shared).await;
+                match shared.unranged.load(Ordering::Relaxed) {
+                    true => in_one_go(&Whole { ranges, size: *size }, &shared).await,
+                    false => seen,
+                }
+            }
+            Origin::Streamed { stream, .. } => in_one_go(stream.as_ref(), &shared).await,
         }
-        let target = Target::File { path, force: false };
-        let broken = receive(body(&snapshot(), Some(Error::general("reset"))), None, &target, |_| {});
-        assert_eq!(broken.await.unwrap_err().message(), "reset");
-        assert_eq!(files(directory.path()), [""; 0]);
-    }
+    };
+    let seen = tokio::select! {
+        seen = work => seen,
+        () = stop.cancelled() => Err(Error::interrupted("interrupted")),
+    };
+    drop(shared);
+    idle.recv().await;
+    seen
+}
 
-    #[tokio::test]
-    async fn an_existing_target_is_left_alone_unless_forced() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a");
-        std::fs::write(&path, "mine").unwrap();
-        let error = get(&snapshot(), None, &path, false).await.unwrap_err();
-        assert!(error.message().ends_with("exists"), "{}", error.message());
-        assert_eq!(std::fs::read(&path).unwrap(), b"mine");
-        assert!(Target::File { path: path.clone(), force: false }.check().is_err());
-        get(&snapshot(), None, &path, true).await.unwrap();
-        assert_eq!(std::fs::read(&path).unwrap(), snapshot());
-    }
+/// An object of a server that ignores ranges.
+struct Whole<'a> {
+    ranges: &'a Arc<dyn Ranges>,
+    size: u64,
+}
 
-    #[tokio::test]
-    async fn two_runs_into_one_target_do_not_meet() {
-        let directory = tempfile::tempdir().unwrap();
-        let path = directory.path().join("a");
-        let (part, _file) = PartFile::create(&path).unwrap();
-        let error = get(&snapshot(), None, &path, false).await.unwrap_err();
-        assert!(error.message().contains("another download"), "{}", error.message());
-        assert!(part.path.exists(), "the refused run removed the other's file");
+impl Stream for Whole<'_> {
+    fn open(&self) -> Opening<'_> {
+        self.ranges.open(0..self.size)
     }
+}
 
-    #[test]
-    fn only_regular_files_are_replaced() {
-        let directory = tempfile::tempdir().unwrap();
-        let link = directory.path().join("link");
-        std::os::unix::fs::symlink("elsewhere", &link).unwrap();
-        for path in [link, PathBuf::from("/dev/null"), directory.path().to_owned()] {
-            let error = Target::File { path, force: true }.check().unwrap_err();
-            assert!(error.message().ends_with("is not a regular file"), "{}", error.message());
+async fn in_parts(size: u64, ranges: &Arc<dyn Ranges>, kept: &[u64], shared: &Arc<Shared>) -> Result<Seen> {
+    let how = shared.how;
+    let pieces = blocks::pieces(size, how.part_size, |block| kept.binary_search(&block).is_ok());
+    shared.budget.fetch_add(u32::try_from(pieces.len()).unwrap_or(u32::MAX / 2), Ordering::Relaxed);
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let sequence = spawn_sequence(receiver, shared);
+    let window = Arc::new(Semaphore::new(how.concurrency + AHEAD));
+    let requests = Arc::new(Semaphore::new(how.concurrency));
+    let mut parts = JoinSet::new();
+    for piece in pieces {
+        let range = match piece {
+            Piece::Here(range) => {
+                (shared.advance)(range.end - range.start);
+                let _ = sender.send(Next::Here(range));
+                continue;
+            }
+            Piece::Missing(range) => range,
+        };
+        let permits = async { tokio::try_join!(window.clone().acquire_owned(), requests.clone().acquire_owned()) };
+        let Some((window, request)) = while_parts_go_well(&mut parts, permits).await? else { break };
+        let length = Some(range.end - range.start);
+        let (blocks, coming) = mpsc::channel(blocks::held(range.end - range.start));
+        if sender.send(Next::Coming { length, blocks: coming, window: Some(window) }).is_err() {
+            break;
+        }
+        let (ranges, shared) = (ranges.clone(), shared.clone());
+        parts.spawn(async move {
+            let done = part::fetch(range, |missing| ranges.open(missing), &shared, blocks).await;
+            drop(request);
+            done
+        });
+    }
+    drop(sender);
+    while let Some(done) = parts.join_next().await {
+        joined(done)?;
+    }
+    sequence.await
+}
+
+/// Waits for the permits of the next part; the first part that fails ends the download. `None` if the semaphores are gone.
+async fn while_parts_go_well<T>(
+    parts: &mut JoinSet<Result<()>>,
+    permits: impl Future<Output = Result<T, tokio::sync::AcquireError>>,
+) -> Result<Option<T>> {
+    tokio::pin!(permits);
+    loop {
+        tokio::select! {
+            permits = &mut permits => return Ok(permits.ok()),
+            Some(done) = parts.join_next() => joined(done)?,
         }
     }
+}
+
+fn joined(done: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
+    done.map_err(|error| Error::general(format!("a part of the download ended: {error}")))?
+}
+
+async fn in_one_go(stream: &dyn Stream, shared: &Shared) -> Result<Seen> {
+    // what went to stdout cannot be taken back
+    let tries = if shared.file.is_none() { 1 } else { STREAM_TRIES };
+    let mut attempt = 1;
+    loop {
+        let (sender, receiver) = mpsc::unbounded_channel();
+        let sequence = spawn_sequence(receiver, shared);
+        let poured = async {
+            let body = stream.open().await?;
+            let (blocks, coming) = mpsc::channel(blocks::held(u64::MAX));
+            let _ = sender.send(Next::Coming { length: None, blocks: coming, window: None });
+            part::pour(body, shared, blocks).await
+        };
+        let poured = poured.await;
+        drop(sender);
+        match poured {
+            Ok(()) => return sequence.await,
+            Err(Failure::Passing(error)) if attempt < tries => {
+                tracing::info!("begun again: {}", error.message());
+                attempt += 1;
+            }
+            Err(failure) => return Err(failure.into_error()),
+        }
+    }
+}
+
+/// The thread that hashes; dropping what it reads from ends it.
+fn spawn_sequence(pieces: mpsc::UnboundedReceiver<Next>, shared: &Shared) -> BoxFuture<'static, Result<Seen>> {
+    let (file, busy): (_, Busy) = (shared.file.clone(), shared.busy.clone());
+    let out = file.is_none().then(io::stdout);
+    let thread = tokio::task::spawn_blocking(move || {
+        let seen = sequence::run(pieces, file.as_ref(), out);
+        drop((file, busy));
+        seen
+    });
+    Box::pin(async move {
+        let seen = thread.await.map_err(|error| Error::general(format!("cannot hash: {error}")))??;
+        seen.ok_or_else(|| Error::general("the download ended early"))
+    })
 }

@@ -219,7 +219,12 @@ fn a_wait_that_runs_out_says_why_nothing_came() {
 fn the_operators_reason_is_exit_7() {
     let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     let status = json!({"succeeded": false, "Reason": "NoSuchBucket: s3: bucket \"bbb\" does not exist"});
-    let api = FakeApi::start(Answers { crd: Some(crate::fake_api::crd(open)), status, ..Answers::default() });
+    let api = FakeApi::start(Answers {
+        crd: Some(crate::fake_api::crd(open)),
+        status,
+        objects: vec![("services/etcd-a-client", json!({}))],
+        ..Answers::default()
+    });
     assert_eq!(
         fails(&api, "create etcd-a --bucket bbb --name nightly --ambient --wait"),
         exits(

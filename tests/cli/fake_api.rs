@@ -55,10 +55,11 @@ impl FakeApi {
         Self { url, posted, _runtime: runtime }
     }
 
-    /// A server that gives these answers, and else those of a cluster that has our CRD.
+    /// A server that gives these answers, and else those of a cluster that has our CRD and the etcd `etcd-a`.
     pub fn that_says(faults: Vec<(&'static str, u16, String)>) -> Self {
         let open = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-        Self::start(Answers { crd: Some(crd(open)), faults, ..Answers::default() })
+        let objects = vec![("services/etcd-a-client", json!({}))];
+        Self::start(Answers { crd: Some(crd(open)), objects, faults, ..Answers::default() })
     }
 
     /// The EtcdBackups that were made.

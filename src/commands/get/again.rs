@@ -10,28 +10,41 @@ impl Again {
         Self(std::env::args_os().skip(1).map(|word| word.to_string_lossy().into_owned()).collect())
     }
 
+    /// The command as it was typed.
+    pub(super) fn same(&self) -> String {
+        self.without(None).join(" ")
+    }
+
     /// The command with `flag`, and without what was said with it before.
     pub(super) fn with(&self, flag: &str, value: Option<&str>) -> String {
-        let mut words = vec!["kubectl".to_owned(), "etcdbackup".to_owned()];
-        let mut given = self.0.iter();
-        while let Some(word) = given.next() {
-            if word == flag {
-                if value.is_some() {
-                    given.next();
-                }
-            } else if word == "--token" {
-                // the secret was typed once; it need not be shown too
-                given.next();
-                words.push("--token=…".to_owned());
-            } else if word.starts_with("--token=") {
-                words.push("--token=…".to_owned());
-            } else if !word.starts_with(&format!("{flag}=")) {
-                words.push(quoted(word));
-            }
-        }
+        let mut words = self.without(Some((flag, value.is_some())));
         words.push(flag.to_owned());
         words.extend(value.map(quoted));
         words.join(" ")
+    }
+
+    /// The words but a flag, and its value if it takes one.
+    fn without(&self, flag: Option<(&str, bool)>) -> Vec<String> {
+        let mut words = vec!["kubectl".to_owned(), "etcdbackup".to_owned()];
+        let mut given = self.0.iter();
+        while let Some(word) = given.next() {
+            match flag {
+                Some((flag, valued)) if word == flag => {
+                    if valued {
+                        given.next();
+                    }
+                }
+                Some((flag, _)) if word.starts_with(&format!("{flag}=")) => {}
+                // the secret was typed once; it need not be shown too
+                _ if word == "--token" => {
+                    given.next();
+                    words.push("--token=…".to_owned());
+                }
+                _ if word.starts_with("--token=") => words.push("--token=…".to_owned()),
+                _ => words.push(quoted(word)),
+            }
+        }
+        words
     }
 }
 

@@ -1,7 +1,9 @@
 //! Which snapshot `get` takes, and from which source.
 
 use std::io::Read;
+use std::net::IpAddr;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::item::Item;
 use super::place::{self, At, Resolved};
@@ -11,9 +13,11 @@ use crate::aws::s3::read_ca_bundle;
 use crate::cli::{KubeFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{self, Session};
-use crate::source::s3::{open_object, probe};
+use crate::source::origin::Origin;
+use crate::source::s3::probe;
 use crate::source::service::{Door, ServiceSource};
-use crate::source::{self, Body, Listing, StoredSnapshot, Wanted, clusters, path};
+use crate::source::{self, Listing, StoredSnapshot, Wanted, clusters, object, path};
+use crate::transfer::download::How;
 
 /// Longest token that is read: those of Kubernetes have about 1 KiB.
 const MOST_TOKEN: u64 = 64 * 1024;
@@ -27,7 +31,7 @@ pub(super) struct Found {
 }
 
 enum Way {
-    Service(Box<ServiceSource>, StoredSnapshot),
+    Service(Arc<ServiceSource>, StoredSnapshot),
     S3 { s3: Box<S3>, key: String, etag: Option<String> },
 }
 
@@ -37,15 +41,36 @@ impl Found {
         matches!(self.way, Way::Service(..))
     }
 
-    /// The bytes, and their number where it is known.
+    /// The bytes, and what is sensible to fetch them.
     ///
     /// # Errors
-    /// Those of the source.
-    pub(super) async fn open(&self) -> Result<(Body, Option<u64>)> {
+    /// [`ErrorKind::General`] for a listing without size or ETag: such bytes cannot be pinned.
+    pub(super) async fn origin(&self) -> Result<(Origin, How)> {
         match &self.way {
-            Way::Service(source, snapshot) => source.open(snapshot).await,
-            Way::S3 { s3, key, etag } => Ok((open_object(s3, key, etag.as_deref(), None).await?, self.item.size)),
+            Way::Service(source, snapshot) => {
+                // the tunnel is the limit, so a second connection would bring nothing
+                let how = How { concurrency: 1, part_size: u64::MAX, ..How::NEAR };
+                Ok((source.origin(snapshot), how))
+            }
+            Way::S3 { s3, key, etag } => {
+                let (Some(size), Some(etag)) = (self.item.size, etag) else {
+                    return Err(Error::general(format!("s3: {} was listed without its size or ETag", s3.url(key))));
+                };
+                let near = s3.endpoint.as_deref().is_some_and(is_near);
+                let how = if near { How::NEAR } else { How::NETWORK };
+                Ok((object::origin(s3, key, etag, size).await, how))
+            }
         }
+    }
+}
+
+/// Whether the host of a URL is this machine or in its own network, as far as the address alone tells.
+fn is_near(url: &str) -> bool {
+    let host = url.parse::<http::Uri>().ok().and_then(|uri| uri.host().map(str::to_owned)).unwrap_or_default();
+    match host.trim_matches(['[', ']']).parse() {
+        Ok(IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
+        Ok(IpAddr::V6(address)) => address.is_loopback() || address.is_unique_local(),
+        Err(_) => host == "localhost",
     }
 }
 
@@ -120,7 +145,7 @@ async fn offered(mut source: ServiceSource, wanted: &Wanted, ui: &Ui) -> Result<
     match answer {
         Ok(snapshot) => {
             let item = Item::of_service(&snapshot);
-            Ok(Found { item, older: None, way: Way::Service(Box::new(source), snapshot) })
+            Ok(Found { item, older: None, way: Way::Service(Arc::new(source), snapshot) })
         }
         Err(error) if source.refused() => Err(NoService::Refused(error)),
         Err(error) => Err(NoService::Unreachable(error)),

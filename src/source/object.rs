@@ -1,0 +1,92 @@
+//! One S3 object as the origin of a download: ranges of bytes, all of one version.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use futures::StreamExt;
+use tokio_util::io::ReaderStream;
+
+use super::Body;
+use super::origin::{Failure, Opening, Origin, Ranges};
+use crate::aws::{S3, explain};
+use crate::error::{Error, ErrorKind};
+
+/// Read size from the network: larger reads cost fewer system calls than they add memory.
+const READ_BYTES: usize = 256 * 1024;
+
+/// Objects of fewer bytes are not asked for the checksum of the whole: the request would cost more than it tells.
+const WORTH_A_HEAD: u64 = 64 << 20;
+
+struct Object {
+    s3: S3,
+    key: String,
+    etag: String,
+    size: u64,
+}
+
+/// The object with this ETag and size, as a listing gave them.
+pub async fn origin(s3: &S3, key: &str, etag: &str, size: u64) -> Origin {
+    let object = Object { s3: s3.clone(), key: key.to_owned(), etag: etag.to_owned(), size };
+    let identity = format!("{} {} {etag}", s3.endpoint.as_deref().unwrap_or("aws"), s3.url(key));
+    let crc64 = if size >= WORTH_A_HEAD { object.crc64().await } else { None };
+    Origin::Ranged { size, identity, crc64, ranges: Arc::new(object) }
+}
+
+impl Object {
+    /// The store's CRC-64/NVME of the whole object, where it has one. The snapshot's own trailer is what counts, so
+    /// a store that does not answer this has nothing to say.
+    async fn crc64(&self) -> Option<u64> {
+        let request = self.s3.client.head_object().bucket(&self.s3.bucket).key(&self.key);
+        let head = request.checksum_mode(ChecksumMode::Enabled).if_match(&self.etag).send().await.ok()?;
+        let whole = matches!(head.checksum_type(), None | Some(ChecksumType::FullObject));
+        let bytes = STANDARD.decode(head.checksum_crc64_nvme().filter(|_| whole)?).ok()?;
+        bytes.try_into().ok().map(u64::from_be_bytes)
+    }
+
+    async fn get(&self, range: Range<u64>) -> Result<Body, Failure> {
+        let whole = range == (0..self.size);
+        let header = (!whole).then(|| format!("bytes={}-{}", range.start, range.end - 1));
+        let request = self.s3.client.get_object().bucket(&self.s3.bucket).key(&self.key);
+        let answer = request.if_match(&self.etag).set_range(header).send().await.map_err(|error| {
+            let status = error.raw_response().map(|answer| answer.status().as_u16());
+            let explained = explain(&error, &format!("reading {}", self.s3.url(&self.key)), &self.s3);
+            match explained.kind() {
+                ErrorKind::General if status != Some(412) => Failure::Passing(explained),
+                _ => Failure::Final(explained),
+            }
+        })?;
+        self.check(&answer, (!whole).then_some(&range))?;
+        let url = self.s3.url(&self.key);
+        let reader = ReaderStream::with_capacity(answer.body.into_async_read(), READ_BYTES);
+        let broken = move |error: std::io::Error| Error::general(format!("s3: reading {url} broke off: {error}"));
+        Ok(reader.map(move |chunk| chunk.map_err(&broken)).boxed())
+    }
+
+    /// Whether the answer is what was asked for, of the object that was meant.
+    fn check(&self, answer: &GetObjectOutput, range: Option<&Range<u64>>) -> Result<(), Failure> {
+        let url = self.s3.url(&self.key);
+        if answer.e_tag().is_some_and(|etag| etag != self.etag) {
+            let changed = Error::general(format!("s3: {url} was replaced while it was read"));
+            return Err(Failure::Final(changed.hint("run it again")));
+        }
+        let Some(range) = range else { return Ok(()) };
+        let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, self.size);
+        match answer.content_range() {
+            Some(given) if given == expected => Ok(()),
+            Some(given) => Err(Failure::Final(Error::general(format!(
+                "s3: reading {url}: asked for {expected:?} and was given {given:?}"
+            )))),
+            None => Err(Failure::NoRanges),
+        }
+    }
+}
+
+impl Ranges for Object {
+    fn open(&self, range: Range<u64>) -> Opening<'_> {
+        Box::pin(self.get(range))
+    }
+}

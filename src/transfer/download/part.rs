@@ -1,0 +1,197 @@
+//! One part: a request, repeated from where it broke off until its bytes are there.
+
+use std::ops::Range;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use super::blocks::BLOCK;
+use super::part_file::PartFile;
+use super::patience::{Tries, Watch};
+use super::{Advance, How};
+use crate::error::{Error, Result};
+use crate::source::Body;
+use crate::source::origin::{Failure, Opening};
+
+/// What all parts of a download share.
+pub(super) struct Shared {
+    pub file: Option<Arc<PartFile>>,
+    pub how: How,
+    pub advance: Advance,
+    /// Tries that are left for the whole download.
+    pub budget: AtomicU32,
+    /// Whether the server was found to ignore ranges.
+    pub unranged: AtomicBool,
+    /// Held by each thread that uses the file.
+    pub busy: Busy,
+}
+
+/// Closed when the last thread has let go.
+pub(super) type Busy = mpsc::Sender<Never>;
+
+/// Nothing is ever sent.
+pub(super) enum Never {}
+
+impl Shared {
+    fn spend(&self) -> bool {
+        self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
+    }
+}
+
+/// Brings the bytes of `range`; `open` is asked for what is missing of it.
+///
+/// # Errors
+/// What the origin refuses; the last break when trying again was of no use; those of the disk.
+pub(super) async fn fetch<'a>(
+    range: Range<u64>,
+    open: impl Fn(Range<u64>) -> Opening<'a>,
+    shared: &Shared,
+    blocks: mpsc::Sender<Vec<Bytes>>,
+) -> Result<()> {
+    let mut gather = Gather::new(range.start, Some(range.end), shared, blocks);
+    let mut tries = Tries::new(shared.how.first_pause);
+    let mut watch = Watch::new(shared.how.stall_timeout, shared.how.floor, Instant::now());
+    while gather.at < range.end {
+        let before = gather.at;
+        let broken = match attempt(&mut gather, &open, range.end, &mut watch, shared).await {
+            Ok(()) => continue,
+            Err(Failure::Passing(error)) => error,
+            Err(failure) => {
+                shared.unranged.store(failure == Failure::NoRanges, Ordering::Relaxed);
+                return Err(failure.into_error());
+            }
+        };
+        if gather.at > before {
+            tries.progress();
+        }
+        let pause = tries.pause(fastrand::f64()).filter(|_| shared.spend());
+        let Some(pause) = pause else { return Err(broken) };
+        tracing::debug!(at = gather.at, end = range.end, "tried again: {}", broken.message());
+        tokio::time::sleep(pause).await;
+    }
+    gather.finish().await
+}
+
+async fn attempt<'a>(
+    gather: &mut Gather<'_>,
+    open: &impl Fn(Range<u64>) -> Opening<'a>,
+    end: u64,
+    watch: &mut Watch,
+    shared: &Shared,
+) -> Result<(), Failure> {
+    let opening = tokio::time::timeout(shared.how.open_timeout, open(gather.at..end));
+    let mut body = opening.await.map_err(|_| Failure::Passing(silent(shared.how.open_timeout)))??;
+    watch.start(Instant::now());
+    while let Some(chunk) = next(&mut body, watch).await? {
+        let left = end - gather.at;
+        if chunk.len() as u64 > left {
+            return Err(Failure::Passing(Error::general("the server sent more bytes than it was asked for")));
+        }
+        (shared.advance)(chunk.len() as u64);
+        gather.push(chunk).await.map_err(Failure::Final)?;
+    }
+    if gather.at < end {
+        return Err(Failure::Passing(Error::general("the server ended the answer early")));
+    }
+    Ok(())
+}
+
+/// Brings a whole body of unknown length, in one try.
+///
+/// # Errors
+/// As [`fetch`].
+pub(super) async fn pour(mut body: Body, shared: &Shared, blocks: mpsc::Sender<Vec<Bytes>>) -> Result<(), Failure> {
+    let mut gather = Gather::new(0, None, shared, blocks);
+    let mut watch = Watch::new(shared.how.stall_timeout, shared.how.floor, Instant::now());
+    while let Some(chunk) = next(&mut body, &mut watch).await? {
+        (shared.advance)(chunk.len() as u64);
+        gather.push(chunk).await.map_err(Failure::Final)?;
+    }
+    gather.finish().await.map_err(Failure::Final)
+}
+
+/// The next bytes, unless they are too long in coming.
+async fn next(body: &mut Body, watch: &mut Watch) -> Result<Option<Bytes>, Failure> {
+    watch.resume(Instant::now());
+    let Ok(next) = tokio::time::timeout_at(watch.deadline(), body.next()).await else {
+        return Err(Failure::Passing(silent(watch.timeout())));
+    };
+    let Some(chunk) = next.transpose().map_err(Failure::Passing)? else { return Ok(None) };
+    if watch.too_slow(chunk.len() as u64, Instant::now()) {
+        return Err(Failure::Passing(Error::general("the server sends too slowly")));
+    }
+    Ok(Some(chunk))
+}
+
+fn silent(timeout: std::time::Duration) -> Error {
+    Error::general(format!("the server sent nothing for {timeout:?}"))
+}
+
+/// Gathers chunks into blocks, which are written while the next one comes in.
+struct Gather<'a> {
+    shared: &'a Shared,
+    blocks: mpsc::Sender<Vec<Bytes>>,
+    /// Where the next chunk goes.
+    at: u64,
+    end: Option<u64>,
+    chunks: Vec<Bytes>,
+    gathered: u64,
+    writing: Option<JoinHandle<Result<()>>>,
+}
+
+impl<'a> Gather<'a> {
+    fn new(at: u64, end: Option<u64>, shared: &'a Shared, blocks: mpsc::Sender<Vec<Bytes>>) -> Self {
+        Self { shared, blocks, at, end, chunks: Vec::new(), gathered: 0, writing: None }
+    }
+
+    async fn push(&mut self, mut chunk: Bytes) -> Result<()> {
+        while !chunk.is_empty() {
+            let room = BLOCK - self.at % BLOCK;
+            let taken = chunk.split_to(usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len()));
+            self.at += taken.len() as u64;
+            self.gathered += taken.len() as u64;
+            self.chunks.push(taken);
+            if self.at.is_multiple_of(BLOCK) || Some(self.at) == self.end {
+                self.flush().await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let chunks = std::mem::take(&mut self.chunks);
+        let start = self.at - std::mem::take(&mut self.gathered);
+        if chunks.is_empty() {
+            return Ok(());
+        }
+        if let Some(file) = self.shared.file.clone() {
+            self.written().await?;
+            let (chunks, busy) = (chunks.clone(), self.shared.busy.clone());
+            self.writing = Some(tokio::task::spawn_blocking(move || {
+                let written = file.write(start, &chunks);
+                drop((file, busy));
+                written
+            }));
+        }
+        // the reader only goes away with an error of its own, which is told in its place
+        let _ = self.blocks.send(chunks).await;
+        Ok(())
+    }
+
+    async fn written(&mut self) -> Result<()> {
+        match self.writing.take() {
+            Some(writing) => writing.await.map_err(|error| Error::general(format!("cannot write: {error}")))?,
+            None => Ok(()),
+        }
+    }
+
+    async fn finish(mut self) -> Result<()> {
+        self.flush().await?;
+        self.written().await
+    }
+}
