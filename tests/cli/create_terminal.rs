@@ -26,11 +26,11 @@ pub struct Terminal {
 
 impl Terminal {
     pub fn run(mut command: Command) -> Self {
-        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+        let keyboard = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
         grantpt(&keyboard).unwrap();
         unlockpt(&keyboard).unwrap();
         let name = ptsname(&keyboard, Vec::new()).unwrap();
-        let line = open(name, OFlags::RDWR | OFlags::NOCTTY, Mode::empty()).unwrap();
+        let line = open(name, OFlags::RDWR | OFlags::NOCTTY | OFlags::CLOEXEC, Mode::empty()).unwrap();
         // keys reach the reader as bytes, however early they are typed; echo stays on, as the state to be restored
         let mut modes = tcgetattr(&line).unwrap();
         modes.local_modes.remove(LocalModes::ISIG | LocalModes::ICANON);

@@ -146,7 +146,7 @@ fn no_flag_takes_a_secret() {
 
 /// What a terminal shows of a command: stdout and stderr are one.
 fn on_a_terminal(sandbox: &Sandbox, line: &str) -> String {
-    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY).unwrap();
+    let master = openpt(OpenptFlags::RDWR | OpenptFlags::NOCTTY | OpenptFlags::CLOEXEC).unwrap();
     grantpt(&master).unwrap();
     unlockpt(&master).unwrap();
     let slave = File::options().read(true).write(true).open(ptsname(&master, Vec::new()).unwrap().to_str().unwrap());
