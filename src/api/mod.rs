@@ -1,6 +1,7 @@
 //! The Kubernetes types of this project, and the small contracts between its roles. No I/O.
 
 pub mod conditions;
+pub mod cron;
 pub mod dialect;
 pub mod etcdbackup;
 pub mod names;

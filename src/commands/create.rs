@@ -1,6 +1,5 @@
 //! `create`: an EtcdBackup object, and the credentials that it needs.
 
-mod cron;
 mod form;
 mod plan;
 mod schedule;

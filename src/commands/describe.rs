@@ -1,6 +1,5 @@
 //! `describe`: one EtcdBackup in words: what it asks for, what ran, and where the bytes are.
 
-mod cron;
 mod words;
 
 use std::time::Duration;

@@ -1,6 +1,6 @@
 //! `operator`: turns EtcdBackup objects into Jobs, keeps their status and the sidecars.
 //!
-//! It decides purely and acts thinly: [`plan`], [`job`], [`schedule`], [`cron`], [`sidecar`], [`outcome`],
+//! It decides purely and acts thinly: [`plan`], [`job`], [`schedule`], [`sidecar`], [`outcome`],
 //! [`oneshot`] and [`status`] are functions of what was read; [`reconcile`] with [`once`] and [`periodic`], and
 //! [`serving`], read, ask them and act. All state is in the cluster: names of Jobs follow from the object and the
 //! attempt or the minute, so a restart and even a second operator double nothing.
@@ -12,7 +12,6 @@ mod announce;
 mod argv;
 mod cache;
 mod cached;
-mod cron;
 mod cronjob;
 mod endpoints;
 mod health;

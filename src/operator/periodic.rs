@@ -7,7 +7,6 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::ResourceExt;
 
 use super::argv::Run;
-use super::cron::Cron;
 use super::outcome::{Outcome, Start};
 use super::plan::{Plan, Trigger};
 use super::reconcile::{Look, QUEUE, SOON, WATCH};
@@ -16,6 +15,7 @@ use super::status::{self, Progress, Scheduled};
 use super::trouble::{self, Trouble};
 use super::{Context, cronjob, endpoints, job, requests, schedule};
 use crate::api::EtcdBackup;
+use crate::api::cron::Timetable;
 use crate::error::Result;
 
 /// How long before a run etcd is looked for once more where a CronJob has no lasting address of it.
@@ -48,7 +48,7 @@ pub async fn look(
         Trigger::Once => Ok(Some(look)),
         Trigger::Every(every) => interval(context, backup, plan, jobs, *every, look, now).await,
         Trigger::Cron { schedule, time_zone } => {
-            let cron = Cron::parse(schedule, time_zone);
+            let cron = Timetable::of(schedule, time_zone);
             by_cron_job(context, backup, plan, jobs, cron, look, now).await.map(Some)
         }
     }
@@ -166,7 +166,7 @@ async fn by_cron_job(
     backup: &EtcdBackup,
     plan: &Plan,
     jobs: &[Job],
-    cron: Option<Cron>,
+    cron: Option<Timetable>,
     mut look: Look,
     now: Timestamp,
 ) -> Result<Look> {
@@ -226,7 +226,7 @@ pub fn between(
             if due > now { scheduled(Scheduled::Yes(next_run(due)), Some(until(due, now))) } else { None }
         }
         Trigger::Cron { schedule, time_zone } => {
-            let cron = Cron::parse(schedule, time_zone);
+            let cron = Timetable::of(schedule, time_zone);
             let next = cron.as_ref().and_then(|cron| cron.next(now));
             let cron_job = cron_job?;
             let fleeting = schedule::endpoints_of(cron_job).fleeting;
@@ -250,7 +250,7 @@ fn when_to_look(next: Option<Timestamp>, fleeting: bool, now: Timestamp) -> Opti
 }
 
 /// Whether Kubernetes should have made the Job of a run by now.
-fn overdue(cron_job: &CronJob, cron: Option<&Cron>, now: Timestamp) -> bool {
+fn overdue(cron_job: &CronJob, cron: Option<&Timetable>, now: Timestamp) -> bool {
     let status = cron_job.status.as_ref();
     let running = status.and_then(|status| status.active.as_ref()).is_some_and(|active| !active.is_empty());
     let last = status.and_then(|status| status.last_schedule_time.as_ref()).map(|time| time.0);

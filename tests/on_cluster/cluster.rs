@@ -146,7 +146,7 @@ impl Drop for Namespace {
 pub fn eventually(what: &str, mut is: impl FnMut() -> bool) {
     let started = Instant::now();
     while !is() {
-        assert!(started.elapsed() < Duration::from_secs(90), "not within 90 s: {what}");
+        assert!(started.elapsed() < Duration::from_secs(240), "not within 240 s: {what}");
         std::thread::sleep(Duration::from_millis(300));
     }
 }

@@ -71,7 +71,7 @@ fn a_store_that_goes_away_is_told_and_used_again_when_it_is_back() {
 
     // a Service that nobody stands behind yet
     namespace.kubectl(&["create", "service", "clusterip", "store", "--tcp=7070"]);
-    let retried = "backupPolicy: {timeoutInSecond: 300}";
+    let retried = "backupPolicy: {timeoutInSecond: 900}";
     apply(&namespace, "start", &format!("http://store.{}.svc:7070", namespace.name), retried);
     apply(&namespace, "middle", &middle.url, retried);
     apply(&namespace, "end", &end.url, retried);

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args as ClapArgs;
 
-use super::cron;
+use crate::api::cron;
 use crate::api::etcdbackup::BackupPolicy;
 use crate::cli::flags::parse_duration;
 
@@ -20,10 +20,10 @@ pub struct ScheduleFlags {
     #[arg(long, value_name = "DURATION", value_parser = parse_interval, conflicts_with_all = ["schedule", "wait"], help_heading = SCHEDULE)]
     every: Option<i64>,
     /// Back up by the clock: five fields of cron, or @hourly, @daily, @weekly, @monthly, @yearly
-    #[arg(long, value_name = "CRON", value_parser = cron::parse, conflicts_with = "wait", help_heading = SCHEDULE)]
+    #[arg(long, value_name = "CRON", value_parser = parse_cron, conflicts_with = "wait", help_heading = SCHEDULE)]
     schedule: Option<String>,
     /// Time zone of --schedule, such as Europe/Amsterdam [default: UTC]
-    #[arg(long, value_name = "ZONE", value_parser = cron::parse_zone, requires = "schedule", conflicts_with = "every", help_heading = SCHEDULE)]
+    #[arg(long, value_name = "ZONE", value_parser = parse_zone, requires = "schedule", conflicts_with = "every", help_heading = SCHEDULE)]
     time_zone: Option<String>,
     /// Keep the newest N snapshots of the cluster, delete older [default: all]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i64).range(1..=1_000_000), help_heading = SCHEDULE)]
@@ -86,6 +86,14 @@ fn whole_seconds(text: &str, least: u64) -> Result<i64, String> {
         return Err("out of range".to_owned());
     }
     i64::try_from(duration.as_secs()).map_err(|_| "out of range".to_owned())
+}
+
+fn parse_cron(text: &str) -> Result<String, String> {
+    cron::check(text).map(|()| text.to_owned())
+}
+
+fn parse_zone(text: &str) -> Result<String, String> {
+    cron::check_zone(text).map(|()| text.to_owned())
 }
 
 #[cfg(test)]

@@ -5,7 +5,8 @@ use k8s_openapi::api::batch::v1::Job;
 use k8s_openapi::api::core::v1::Event;
 use kube::ResourceExt;
 
-use super::{Described, cron};
+use super::Described;
+use crate::api::cron::Timetable;
 use crate::api::etcdbackup::{BackupPolicy, EtcdBackupStatus};
 use crate::api::{EtcdBackup, S3Source, names};
 use crate::commands::list::table::{NONE, Table, age, size, span};
@@ -140,7 +141,7 @@ fn next_run(found: &Described, status: &EtcdBackupStatus, now: Timestamp) -> Str
     let by = found.cron_jobs.iter().find(|job| job.spec.as_ref().is_some_and(|spec| spec.schedule == policy.schedule));
     let by = by.map(|job| format!(", by CronJob {}", job.name_any())).unwrap_or_default();
     if !policy.schedule.is_empty() {
-        let next = cron::next(&policy.schedule, &policy.time_zone, now);
+        let next = Timetable::of(&policy.schedule, &policy.time_zone).and_then(|table| table.next(now));
         return next.map_or_else(|| format!("by schedule {}{by}", policy.schedule), |next| until(next, now) + &by);
     }
     let interval = policy.backup_interval_in_second.filter(|seconds| *seconds > 0);
