@@ -31,3 +31,6 @@ pub mod signals;
 pub mod snapshot;
 pub mod source;
 pub mod transfer;
+
+/// Version of this program.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -2,7 +2,6 @@
 
 use tracing_subscriber::EnvFilter;
 
-use crate::cli::{Cli, Command};
 use crate::error::Result;
 
 /// Overrides the level, in the syntax of tracing-subscriber's EnvFilter.
@@ -12,9 +11,8 @@ const VARIABLE: &str = "KUBECTL_ETCDBACKUP_LOG";
 ///
 /// # Errors
 /// None today; a second call in one process does nothing.
-pub fn start(cli: &Cli) -> Result<()> {
-    let in_cluster = matches!(cli.command, Command::Operator(_) | Command::Agent(_));
-    let level = match cli.kube.verbosity {
+pub fn start(verbosity: u8, in_cluster: bool) -> Result<()> {
+    let level = match verbosity {
         0 if in_cluster => "warn,kubectl_etcdbackup=info",
         // kube logs as an error what the command then says itself
         0 => "error,kube_client=off",

@@ -12,8 +12,9 @@ fn main() -> ExitCode {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };
-    let ui = Ui::new(cli.kube.quiet);
-    match logging::start(&cli).and_then(|()| commands::block_on(cli, &ui)) {
+    let ui = Ui::new(cli.talk.quiet);
+    match logging::start(cli.talk.verbosity, cli.command.runs_in_cluster()).and_then(|()| commands::block_on(cli, &ui))
+    {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             ui.error(&error);

@@ -12,12 +12,11 @@ use super::kept::{self, Kept};
 use super::place::{self, Place, Series};
 use super::retention::Rule;
 use super::{member, retention, stale};
+use crate::VERSION;
+use crate::agent::args::BackupArgs;
 use crate::api::etcdbackup::HashKvStatus;
 use crate::api::{RunReport, names};
 use crate::aws::{self, Encryption, S3};
-use crate::cli::Ui;
-use crate::commands::agent::BackupArgs;
-use crate::commands::version::VERSION;
 use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::{Chosen, Endpoint};
 use crate::signals;
@@ -27,12 +26,12 @@ use crate::transfer::upload::{self, Destination, Uploaded};
 /// Left of `--timeout` to abort the upload and to report.
 const TO_CLEAN_UP: Duration = Duration::from_secs(10);
 
-/// Takes the snapshot, writes the report, and prints one line.
+/// Takes the snapshot, writes the report, and says in one line what was stored.
 ///
 /// # Errors
 /// Usage errors; those of the store, of etcd and of the upload; [`ErrorKind::TimedOut`] after
 /// `--timeout`, [`ErrorKind::Interrupted`] after SIGTERM or SIGINT, the upload aborted in both cases.
-pub async fn run(args: &BackupArgs, namespace: &str, ui: &Ui) -> Result<()> {
+pub async fn run(args: &BackupArgs, namespace: &str) -> Result<String> {
     let cancel = CancellationToken::new();
     let mut work = Box::pin(back_up(args, namespace, &cancel));
     let ended = tokio::select! {
@@ -53,7 +52,7 @@ pub async fn run(args: &BackupArgs, namespace: &str, ui: &Ui) -> Result<()> {
     if let Some(path) = &args.report {
         write_report(path, &report);
     }
-    ui.data(line(&ended?))
+    ended.map(|report| line(&report))
 }
 
 /// Why the work has to end.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::history::Now;
-use crate::commands::agent::BackupArgs;
+use crate::agent::args::BackupArgs;
 use crate::error::Result;
 use crate::etcd::{self, Chosen, Endpoint, HashKv};
 use crate::snapshot::metadata::{KeyHash, Sameness};

@@ -1,5 +1,6 @@
 //! The roles inside the cluster: take snapshots into the store, and serve them from it.
 
+pub mod args;
 pub mod backup;
 mod history;
 mod kept;

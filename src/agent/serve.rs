@@ -36,10 +36,9 @@ use self::listen::Bounded;
 use self::review::Reviewer;
 use self::router::Server;
 use self::store::{Mounted, Store};
-use crate::cli::KubeFlags;
-use crate::commands::agent::ServeArgs;
+use crate::agent::args::ServeArgs;
 use crate::error::Result;
-use crate::kubernetes::Session;
+use crate::kubernetes::{KubeFlags, Session};
 use crate::signals;
 
 /// Kubernetes kills a pod 30 s after SIGTERM by default; running downloads get most of that.

@@ -1,8 +1,8 @@
 //! The store as an agent gets it: flags and mounted Secrets to an S3 client.
 
+use crate::agent::args::StoreArgs;
 use crate::aws::s3::read_ca_bundle;
 use crate::aws::{Access, CredentialSource, ProfileFiles, S3, invalid};
-use crate::commands::agent::StoreArgs;
 use crate::error::{Error, Result};
 use crate::source::s3::{Place, S3Source};
 

@@ -73,6 +73,11 @@ fn line(candidate: &CompletionCandidate, current: &str) -> Option<String> {
 fn command(flags: bool) -> clap::Command {
     // the engine offers only the first of a command's visible names in the alphabet
     let command = Cli::command().mut_subcommand("get", |get| get.visible_alias(None).alias("download"));
+    let command = command
+        .mut_arg("namespace", |flag| flag.add(live::namespaces()))
+        .mut_arg("context", |flag| flag.add(live::contexts()))
+        .mut_arg("kube_cluster", |flag| flag.add(live::kube_clusters()))
+        .mut_arg("user", |flag| flag.add(live::users()));
     if flags { command } else { with_flags_hidden(command) }
 }
 

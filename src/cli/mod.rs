@@ -9,7 +9,7 @@ pub mod usage;
 
 use clap::{Parser, Subcommand};
 
-pub use flags::{KubeFlags, S3Flags, S3ReadFlags};
+pub use flags::{KubeFlags, S3Flags, S3ReadFlags, TalkFlags};
 pub use output::OutputFormat;
 pub use ui::Ui;
 
@@ -65,6 +65,8 @@ RBAC: each command's --help names what it needs";
 pub struct Cli {
     #[command(flatten)]
     pub kube: KubeFlags,
+    #[command(flatten)]
+    pub talk: TalkFlags,
     #[command(subcommand)]
     pub command: Command,
 }
@@ -87,4 +89,11 @@ pub enum Command {
     Operator(commands::operator::Args),
     #[command(subcommand)]
     Agent(commands::agent::Agent),
+}
+
+impl Command {
+    /// Whether this is a role of the cluster, whose log is for people who were not there.
+    pub fn runs_in_cluster(&self) -> bool {
+        matches!(self, Self::Operator(_) | Self::Agent(_))
+    }
 }

@@ -13,29 +13,6 @@ pub enum OutputFormat {
     Name,
 }
 
-/// kubectl's `--dry-run`.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
-pub enum DryRun {
-    /// Send it.
-    #[default]
-    None,
-    /// Print what would be sent; no API server is contacted.
-    Client,
-    /// Have the API server check it without keeping it.
-    Server,
-}
-
-impl DryRun {
-    /// The suffix of kubectl's success line.
-    pub fn suffix(self) -> &'static str {
-        match self {
-            Self::None => "",
-            Self::Client => " (dry run)",
-            Self::Server => " (server dry run)",
-        }
-    }
-}
-
 /// `object` as a value, to be printed with others.
 ///
 /// # Errors

@@ -15,9 +15,10 @@ use kube::api::ObjectMeta;
 use crate::aws::profile::{self, File, Keys, Kind, Profile};
 use crate::aws::read::user_file;
 use crate::cli::completion::live;
-use crate::cli::output::{self, DryRun};
+use crate::cli::output;
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, Result};
+use crate::kubernetes::DryRun;
 use crate::kubernetes::{self, Force, Session};
 pub use flags::{ConfigMapFlags, ProfileFlags};
 

@@ -13,9 +13,10 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomRe
 use kube::api::Api;
 
 use crate::cli::flags::parse_duration;
-use crate::cli::output::{self, DryRun};
+use crate::cli::output;
 use crate::cli::{KubeFlags, OutputFormat, Ui};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::DryRun;
 use crate::kubernetes::{self, Force, Session};
 use manifests::{AgentAccount, Install, Manifest};
 

@@ -13,9 +13,9 @@ use kube::api::{Api, ListParams};
 use super::install::installed::{self, Installed};
 use super::install::{manifests, scope};
 use crate::api::EtcdBackup;
-use crate::cli::output::DryRun;
 use crate::cli::{KubeFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::DryRun;
 use crate::kubernetes::{FIELD_MANAGER, Session};
 
 const TIMEOUT: Duration = Duration::from_secs(30);

@@ -6,12 +6,10 @@ use clap::Args as ClapArgs;
 use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 
+use crate::VERSION;
 use crate::cli::{KubeFlags, Ui, output};
 use crate::error::{Error, Result};
 use crate::kubernetes::Session;
-
-/// Version of this program.
-pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 

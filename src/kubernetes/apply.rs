@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::time::Duration;
 
+use clap::ValueEnum;
 use kube::api::{Api, Patch, PatchParams, PostParams, ValidationDirective};
 use kube::core::Request;
 use kube::{Resource, ResourceExt};
@@ -10,10 +11,32 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{FIELD_MANAGER, Session};
-use crate::cli::output::DryRun;
 use crate::error::{Error, ErrorKind, Result};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// kubectl's `--dry-run`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, ValueEnum)]
+pub enum DryRun {
+    /// Send it.
+    #[default]
+    None,
+    /// Print what would be sent; no API server is contacted.
+    Client,
+    /// Have the API server check it without keeping it.
+    Server,
+}
+
+impl DryRun {
+    /// The suffix of kubectl's success line.
+    pub fn suffix(self) -> &'static str {
+        match self {
+            Self::None => "",
+            Self::Client => " (dry run)",
+            Self::Server => " (server dry run)",
+        }
+    }
+}
 
 /// What kubectl says became of an object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -2,11 +2,13 @@
 
 mod apply;
 mod error;
+pub mod flags;
 pub mod forward;
 mod session;
 
-pub use apply::{Applied, Force, apply, create};
+pub use apply::{Applied, DryRun, Force, apply, create};
 pub use error::explain;
+pub use flags::KubeFlags;
 pub use session::{Session, kubeconfig, namespace};
 
 /// The field manager of everything this program applies.

@@ -7,7 +7,7 @@ use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, Kubeconfi
 use kube::{Client, Config};
 
 use super::error::{self, explain};
-use crate::cli::KubeFlags;
+use super::flags::KubeFlags;
 use crate::error::{Error, Result, chain};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);

@@ -12,9 +12,8 @@ use serde::de::DeserializeOwned;
 
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::{EtcdBackup, names};
-use crate::cli::KubeFlags;
 use crate::error::{Error, ErrorKind};
-use crate::kubernetes::Session;
+use crate::kubernetes::{KubeFlags, Session};
 
 /// Most objects of a kind that are looked at.
 const MOST: u32 = 500;

@@ -1,6 +1,7 @@
 //! Places to read a snapshot from: what is there, which one is wanted, and its bytes. Writes nothing.
 
 pub mod clusters;
+pub mod flags;
 pub mod object;
 pub mod origin;
 pub mod path;

@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use sha2::{Digest, Sha256};
 
 use crate::agent;
-use crate::commands::agent::StoreArgs;
+use crate::agent::args::StoreArgs;
 use crate::error::Result;
 use crate::source::s3::S3Source;
 use crate::source::{Body, Listing, StoredSnapshot};
@@ -121,7 +121,7 @@ mod tests {
     fn args(directory: &Path) -> StoreArgs {
         StoreArgs {
             cluster: "etcd-a".to_owned(),
-            s3: crate::cli::S3Flags::default(),
+            s3: crate::source::flags::S3Flags::default(),
             ca_bundle: None,
             aws_secret_dir: Some(directory.to_owned()),
             aws_config_dir: None,

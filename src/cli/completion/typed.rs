@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use clap::{Arg, Args, Command, FromArgMatches, ValueHint};
 
-use crate::cli::KubeFlags;
+use crate::cli::{KubeFlags, TalkFlags};
 
 /// What kubectl's name for a plugin's completion begins with.
 const KUBECTL_NAME: &str = "kubectl_complete-";
@@ -66,7 +66,8 @@ impl Words {
 
     /// kubectl's flags among the words, wherever they are; the command line need not be complete, nor right.
     pub(super) fn kube_flags(&self) -> KubeFlags {
-        let command = KubeFlags::augment_args(Command::new("flags").no_binary_name(true).args_override_self(true));
+        let command = Command::new("flags").no_binary_name(true).args_override_self(true);
+        let command = TalkFlags::augment_args(KubeFlags::augment_args(command));
         let matches = command.clone().try_get_matches_from(self.normalised(&command)).ok();
         matches.and_then(|matches| KubeFlags::from_arg_matches(&matches).ok()).unwrap_or_default()
     }

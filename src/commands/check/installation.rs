@@ -7,10 +7,10 @@ use kube::api::{Api, ListParams};
 
 use super::TIMEOUT;
 use super::report::{Check, Report};
+use crate::VERSION;
 use crate::commands::get::place::OperatorWide;
 use crate::commands::install::manifests::{CRD, OPERATOR, is_ours};
 use crate::commands::install::wait::is_available;
-use crate::commands::version::VERSION;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 

@@ -13,8 +13,8 @@ use super::plan::Plan;
 use super::{Args, EtcdBackup};
 use crate::api::dialect::Served;
 use crate::cli::Ui;
-use crate::cli::output::DryRun;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::DryRun;
 use crate::kubernetes::{self, FIELD_MANAGER, Force, Session};
 
 const TIMEOUT: Duration = Duration::from_secs(30);

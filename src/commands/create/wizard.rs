@@ -12,9 +12,10 @@ use kube::api::DynamicObject;
 
 use super::credentials::{Objects, SECRET};
 use super::{Args, plan};
-use crate::cli::output::{self, DryRun};
+use crate::cli::output;
 use crate::cli::{KubeFlags, Ui};
 use crate::error::{Error, Result};
+use crate::kubernetes::DryRun;
 use crate::kubernetes::Session;
 use answers::{Access, Answers};
 

@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 
 use super::TIMEOUT;
 use super::manifests::{OPERATOR, PART_OF};
-use crate::cli::output::DryRun;
 use crate::error::{ErrorKind, Result};
+use crate::kubernetes::DryRun;
 use crate::kubernetes::{FIELD_MANAGER, Session};
 use crate::operator::TOKEN_REVIEW;
 

@@ -7,8 +7,8 @@ use kube::api::Api;
 use super::manifests::{OPERATOR, is_ours};
 use super::{TIMEOUT, installed};
 use crate::cli::Ui;
-use crate::cli::output::DryRun;
 use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::DryRun;
 use crate::kubernetes::Session;
 
 /// There is one ClusterRoleBinding of the operator's name, so a second cluster-wide operator would take the

@@ -11,8 +11,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::agent::serve::review::Reviewer;
-use crate::cli::KubeFlags;
-use crate::kubernetes::Session;
+use crate::kubernetes::{KubeFlags, Session};
 
 const AUDIENCE: &str = "etcdbackup/ns/etcd-a";
 
