@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Runs commands side by side and compares them with the first one.
 
-    side_by_side.py ROUNDS NAME=COMMAND NAME=COMMAND [--before COMMAND]
+    side_by_side.py TITLE ROUNDS NAME=COMMAND NAME=COMMAND [--before COMMAND]
 
 Each command is a line for bash. In each round every command runs once, in turn, so that whatever else the
 machine is doing meets all of them. Prints a table in Markdown: medians of the wall-clock time, of the
-processor time and of the peak memory, and the median of the ratios of each round to the first command.
+processor time and of the peak memory of the largest process, and the median over the rounds of what the command took,
+divided by what the first one took in the same round.
 """
 
 import os
@@ -34,8 +35,8 @@ def main():
         at = arguments.index("--before")
         before = arguments[at + 1]
         del arguments[at : at + 2]
-    rounds = int(arguments[0])
-    commands = [argument.split("=", 1) for argument in arguments[1:]]
+    title, rounds = arguments[0], int(arguments[1])
+    commands = [argument.split("=", 1) for argument in arguments[2:]]
     measured = {name: [] for name, _ in commands}
     for _ in range(rounds):
         for name, command in commands:
@@ -43,11 +44,11 @@ def main():
                 subprocess.run(["bash", "-c", before], check=True, stdout=subprocess.DEVNULL)
             measured[name].append(run(command))
     first = measured[commands[0][0]]
-    print(f"| {rounds} rounds | seconds | × | CPU s | MiB |\n|---|---|---|---|---|")
+    print(f"\n| {title} | seconds | × the first | CPU s | MiB |\n|---|---|---|---|---|")
     for name, _ in commands:
         wall, cpu, memory = (statistics.median(column) for column in zip(*measured[name]))
         ratio = statistics.median(one[0] / other[0] for one, other in zip(measured[name], first))
-        print(f"| {name} | {wall:.2f} | {ratio:.2f} | {cpu:.2f} | {memory:.0f} |")
+        print(f"| {name} | {wall:.3g} | {ratio:.2f} | {cpu:.2g} | {memory:.0f} |")
 
 
 main()
