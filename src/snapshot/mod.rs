@@ -6,6 +6,7 @@ pub mod layout;
 pub mod metadata;
 pub mod name;
 pub mod path;
+pub mod sha256;
 pub mod trailer;
 
 pub use layout::{History, Layout};

@@ -5,8 +5,7 @@
 
 use std::fmt;
 
-use sha2::{Digest, Sha256};
-
+use super::sha256::Sha256;
 use crate::error::{Error, Result};
 
 /// Bytes of the sha256 at the end of a snapshot.
@@ -88,7 +87,7 @@ impl TrailerHasher {
             ))
             .hint("cut short, or copied from a data directory? Such a file cannot be proved"));
         }
-        let sha256: [u8; 32] = self.sha.finalize().into();
+        let sha256 = self.sha.finish();
         if sha256 != self.held {
             return Err(Error::unproved(format!(
                 "sha256 mismatch: trailer {}, computed {}",
@@ -109,7 +108,7 @@ mod tests {
 
     fn snapshot(blocks: usize) -> Vec<u8> {
         let mut bytes: Vec<u8> = (0..blocks * 512).map(|i| (i * 31 % 251) as u8).collect();
-        let sha = Sha256::digest(&bytes);
+        let sha = Sha256::of(&bytes);
         bytes.extend_from_slice(&sha);
         bytes
     }

@@ -4,19 +4,16 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
+use aws_sdk_s3::primitives::ByteStreamError as Broken;
 use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use futures::StreamExt;
-use tokio_util::io::ReaderStream;
+use futures::{StreamExt, stream};
 
 use super::Body;
 use super::origin::{Failure, Opening, Origin, Ranges};
 use crate::aws::{S3, explain};
-use crate::error::{Error, ErrorKind};
-
-/// Read size from the network: larger reads cost fewer system calls than they add memory.
-const READ_BYTES: usize = 256 * 1024;
+use crate::error::{Error, ErrorKind, chain};
 
 /// Objects of fewer bytes are not asked for the checksum of the whole: the request would cost more than it tells.
 const WORTH_A_HEAD: u64 = 64 << 20;
@@ -61,9 +58,13 @@ impl Object {
         })?;
         self.check(&answer, (!whole).then_some(&range))?;
         let url = self.s3.url(&self.key);
-        let reader = ReaderStream::with_capacity(answer.body.into_async_read(), READ_BYTES);
-        let broken = move |error: std::io::Error| Error::general(format!("s3: reading {url} broke off: {error}"));
-        Ok(reader.map(move |chunk| chunk.map_err(&broken)).boxed())
+        // as they were read: copying them together would cost more than it saves
+        let chunks = stream::try_unfold(answer.body, |mut body| async {
+            let chunk = body.try_next().await?;
+            Ok(chunk.map(|chunk| (chunk, body)))
+        });
+        let broken = move |error: Broken| Error::general(format!("s3: reading {url} broke off: {}", chain(&error)));
+        Ok(chunks.map(move |chunk| chunk.map_err(&broken)).boxed())
     }
 
     /// Whether the answer is what was asked for, of the object that was meant.

@@ -10,10 +10,10 @@ use aws_sdk_s3::types::{CompletedMultipartUpload, CompletedPart};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 use bytes::{Bytes, BytesMut};
 use futures::{Stream, StreamExt, pin_mut};
-use tokio::task::JoinSet;
+use tokio::task::{JoinHandle, JoinSet, spawn_blocking};
 use tokio_util::sync::CancellationToken;
 
-use crate::aws::{Encryption, S3, explain};
+use crate::aws::{Encryption, PayloadHash, S3, explain};
 use crate::error::{Error, Result};
 use crate::snapshot::metadata::Metadata;
 use crate::snapshot::{Proof, TrailerHasher};
@@ -116,6 +116,25 @@ async fn next(sending: &mut JoinSet<Result<CompletedPart>>) -> Result<Option<Com
     }
 }
 
+/// Memory for a part. That of a part of unusual size grows with what really comes: the size is only announced.
+fn room(part_bytes: usize) -> BytesMut {
+    BytesMut::with_capacity(part_bytes.min(MIN_PART_BYTES as usize))
+}
+
+/// Hashes a part on another thread, when the one before it is hashed.
+async fn hash(hashing: JoinHandle<TrailerHasher>, part: Bytes) -> Result<JoinHandle<TrailerHasher>> {
+    let mut hasher = ended(hashing).await?;
+    Ok(spawn_blocking(move || {
+        hasher.update(&part);
+        hasher
+    }))
+}
+
+/// What another thread computed.
+async fn ended<T>(work: JoinHandle<T>) -> Result<T> {
+    work.await.map_err(|error| Error::general(format!("cannot hash: {error}")))
+}
+
 struct Upload<'a> {
     s3: &'a S3,
     key: &'a str,
@@ -131,14 +150,12 @@ impl Upload<'_> {
         sending: &mut JoinSet<Result<CompletedPart>>,
     ) -> Result<(Proof, Vec<CompletedPart>)> {
         pin_mut!(body);
-        let mut hasher = TrailerHasher::default();
-        // grows with what really comes: the size is only announced
-        let mut filling = BytesMut::new();
+        let mut hashing = spawn_blocking(TrailerHasher::default);
+        let mut filling = room(part_bytes);
         let mut parts = Vec::new();
         let mut number = 0;
         while let Some(chunk) = body.next().await {
             let mut chunk = chunk?;
-            hasher.update(&chunk);
             while !chunk.is_empty() {
                 let taken = chunk.split_to(chunk.len().min(part_bytes - filling.len()));
                 filling.extend_from_slice(&taken);
@@ -147,14 +164,16 @@ impl Upload<'_> {
                         parts.extend(next(sending).await?);
                     }
                     number += 1;
-                    let full = std::mem::take(&mut filling);
-                    sending.spawn(self.part(number, full.freeze()));
+                    let full = std::mem::replace(&mut filling, room(part_bytes)).freeze();
+                    hashing = hash(hashing, full.clone()).await?;
+                    sending.spawn(self.part(number, full));
                 }
             }
         }
-        let proof = hasher.finish()?;
-        if !filling.is_empty() {
-            sending.spawn(self.part(number + 1, filling.freeze()));
+        let rest = filling.freeze();
+        let proof = ended(hash(hashing, rest.clone()).await?).await?.finish()?;
+        if !rest.is_empty() {
+            sending.spawn(self.part(number + 1, rest));
         }
         while let Some(part) = next(sending).await? {
             parts.push(part);
@@ -167,8 +186,11 @@ impl Upload<'_> {
         let s3 = self.s3.clone();
         let doing = format!("sending part {number} of {}", s3.url(self.key));
         let request = s3.client.upload_part().bucket(&s3.bucket).key(self.key).upload_id(&self.id);
-        let request = request.part_number(number).body(ByteStream::from(bytes));
+        let request = request.part_number(number);
         async move {
+            let body = bytes.clone();
+            let payload = ended(spawn_blocking(move || PayloadHash::of(&body))).await?;
+            let request = request.body(ByteStream::from(bytes)).customize().interceptor(payload);
             let answer = request.send().await.map_err(|error| explain(&error, &doing, &s3))?;
             Ok(CompletedPart::builder().part_number(number).set_e_tag(answer.e_tag().map(str::to_owned)).build())
         }
