@@ -2,12 +2,13 @@
 //!
 //! Source of the interface: coreos/etcd-operator, pkg/backup/backup_service.go and doc/user/download_backup.md at
 //! v0.6.1. What the original lacked is added without changing what its clients send and read: lengths,
-//! entity tags, ranges, histories, and an aborted connection instead of a short 200.
+//! entity tags, ranges, zstd, histories, and an aborted connection instead of a short 200.
 
 mod access;
 mod answer;
 mod backup;
 mod choose;
+mod coding;
 mod guard;
 mod listen;
 mod metrics;

@@ -21,6 +21,12 @@ const LOOKUP: Duration = Duration::from_secs(30);
 /// Longest wait for the forwarded connection.
 const CONNECT: Duration = Duration::from_secs(10);
 
+/// Longest wait for a pod that takes the place of another.
+const REPLACEMENT: Duration = Duration::from_secs(15);
+
+/// How often is asked whether it is ready.
+const ASKED_EVERY: Duration = Duration::from_millis(500);
+
 /// Time for the connection to close politely: an aborted stream can wedge the ones beside it
 /// (kubernetes#74551).
 const FAREWELL: Duration = Duration::from_secs(2);
@@ -32,6 +38,31 @@ const FAREWELL: Duration = Duration::from_secs(2);
 /// [`ErrorKind::General`](crate::error::ErrorKind::General) when no pod behind it is ready or the port leads
 /// nowhere; the API server's own.
 pub async fn find(session: &Session, name: &str, port: u16) -> Result<Target> {
+    look(session, name, port).await?.ok_or_else(|| unready(name))
+}
+
+/// As [`find`], for a pod that may just be replaced: waits 15 s for one that is ready.
+///
+/// # Errors
+/// Those of [`find`].
+pub async fn find_again(session: &Session, name: &str, port: u16) -> Result<Target> {
+    let ready = async {
+        loop {
+            match look(session, name, port).await.transpose() {
+                Some(found) => return found,
+                None => tokio::time::sleep(ASKED_EVERY).await,
+            }
+        }
+    };
+    tokio::time::timeout(REPLACEMENT, ready).await.unwrap_or_else(|_| Err(unready(name)))
+}
+
+fn unready(name: &str) -> Error {
+    Error::general(format!("service {name}: no ready endpoints"))
+}
+
+/// `None` while no pod is ready.
+async fn look(session: &Session, name: &str, port: u16) -> Result<Option<Target>> {
     let namespace = &session.namespace;
     let services: Api<Service> = Api::namespaced(session.client.clone(), namespace);
     let service = session.request(LOOKUP, services.get_opt(name)).await?;
@@ -99,6 +130,11 @@ impl Fate {
         tokio::time::timeout(limit, self.0.clone()?).await.ok().flatten()
     }
 
+    /// Why the forward has failed by now, if it has.
+    pub fn now(&self) -> Option<String> {
+        self.0.clone()?.now_or_never().flatten()
+    }
+
     /// Why the forward failed; never resolves when it did not.
     pub async fn failed(&self) -> String {
         match &self.0 {
@@ -155,8 +191,10 @@ mod tests {
             ("connection refused".to_owned(), "connection refused".to_owned())
         );
         assert_eq!(fate.reason(CONNECT).await.as_deref(), Some("connection refused"));
+        assert_eq!(fate.now().as_deref(), Some("connection refused"));
         let quiet = Fate::of(async { None });
         assert!(quiet.failed().now_or_never().is_none() && quiet.reason(CONNECT).await.is_none());
         assert!(Fate::none().failed().now_or_never().is_none() && Fate::none().reason(CONNECT).await.is_none());
+        assert!(quiet.now().is_none() && Fate::none().now().is_none());
     }
 }

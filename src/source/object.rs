@@ -27,13 +27,22 @@ struct Object {
 
 /// The object with this ETag and size, as a listing gave them.
 pub async fn origin(s3: &S3, key: &str, etag: &str, size: u64) -> Origin {
-    let object = Object { s3: s3.clone(), key: key.to_owned(), etag: etag.to_owned(), size };
+    let object = Object::new(s3, key, etag, size);
     let identity = format!("{} {} {etag}", s3.endpoint.as_deref().unwrap_or("aws"), s3.url(key));
     let crc64 = if size >= WORTH_A_HEAD { object.crc64().await } else { None };
     Origin::Ranged { size, identity, crc64, ranges: Arc::new(object) }
 }
 
+/// The bytes of the object with this ETag and size; contacts nobody yet.
+pub fn ranges(s3: &S3, key: &str, etag: &str, size: u64) -> impl Ranges + use<> {
+    Object::new(s3, key, etag, size)
+}
+
 impl Object {
+    fn new(s3: &S3, key: &str, etag: &str, size: u64) -> Self {
+        Self { s3: s3.clone(), key: key.to_owned(), etag: etag.to_owned(), size }
+    }
+
     /// The store's CRC-64/NVME of the whole object, where it has one. The snapshot's own trailer is what counts, so
     /// a store that does not answer this has nothing to say.
     async fn crc64(&self) -> Option<u64> {

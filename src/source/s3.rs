@@ -1,18 +1,10 @@
 //! Snapshots in an S3 bucket, read without Kubernetes.
 
-use std::ops::RangeInclusive;
-
-use futures::StreamExt;
-use tokio_util::io::ReaderStream;
-
-use super::{Body, Listing, StoredSnapshot};
+use super::{Listing, StoredSnapshot};
 use crate::aws::S3;
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::Layout;
 use crate::snapshot::layout::{Entry, classify};
-
-/// Read size from the network: larger reads cost fewer system calls than they add memory.
-const READ_BYTES: usize = 256 * 1024;
 
 /// The directory of one cluster in a bucket.
 #[derive(Debug, Clone)]
@@ -133,27 +125,4 @@ impl S3Source {
         }
         Ok(listing)
     }
-
-    /// The bytes of a listed snapshot, all or a range; another object under the same key is refused.
-    ///
-    /// # Errors
-    /// As [`crate::aws::explain`], also from the stream itself.
-    pub async fn open(&self, snapshot: &StoredSnapshot, range: Option<RangeInclusive<u64>>) -> Result<Body> {
-        open_object(&self.s3, &snapshot.location, snapshot.etag.as_deref(), range).await
-    }
-}
-
-/// The bytes of the object `key`, all or a range, only as long as it is still the one with `etag`.
-///
-/// # Errors
-/// As [`crate::aws::explain`], also from the stream itself.
-pub async fn open_object(s3: &S3, key: &str, etag: Option<&str>, range: Option<RangeInclusive<u64>>) -> Result<Body> {
-    let range = range.map(|range| format!("bytes={}-{}", range.start(), range.end()));
-    let output = s3.open(key, etag, range).await?;
-    let url = s3.url(key);
-    let reader = ReaderStream::with_capacity(output.body.into_async_read(), READ_BYTES);
-    let explained = move |error: std::io::Error| {
-        Error::general(format!("s3: reading {url} broke off: {error}")).hint("run it again")
-    };
-    Ok(reader.map(move |chunk| chunk.map_err(&explained)).boxed())
 }

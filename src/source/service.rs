@@ -1,10 +1,15 @@
 //! Snapshots from the backup sidecar of a cluster, ours or etcd-operator's.
 //!
 //! Source of the interface: coreos/etcd-operator, doc/user/download_backup.md at v0.2.5 and
-//! pkg/backup/backup_service.go at v0.6.1. Ours is known by the header X-Etcdbackup-History, which it always sends. An old sidecar announces no length and no tag, knows no histories
-//! and no etcd after 3.2, and ends the body politely when its store breaks off; only the trailer tells then.
+//! pkg/backup/backup_service.go at v0.6.1. Ours is known by the header X-Etcdbackup-History, which it always sends. An
+//! old sidecar announces no length and no tag, knows no histories and no etcd after 3.2, and ends the body politely when
+//! its store breaks off; only the trailer tells then.
+//!
+//! Ours is asked for the whole as zstd, and for what is missing after a break as a range of the plain bytes: a frame
+//! cannot be gone on with. Whoever reads an [`Origin`] gets plain bytes either way.
 
 mod answer;
+mod decode;
 mod door;
 mod exchange;
 mod request;
@@ -13,15 +18,16 @@ mod tests;
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use http::header::{AUTHORIZATION, CONTENT_LENGTH, IF_MATCH, LOCATION, RANGE};
+use http::header::{ACCEPT_ENCODING, AUTHORIZATION, IF_MATCH, LOCATION, RANGE};
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
 use semver::Version;
 
 pub use self::door::Door;
 
-use self::answer::{Seen, refuse};
+use self::answer::{Coding, Seen, length, refuse};
 use self::exchange::{Exchange, Line};
 use self::request::{Base, exact, query};
 use super::origin::{Failure, Opening, Origin, Ranges, Stream};
@@ -45,6 +51,8 @@ pub struct ServiceSource {
     asked: Option<(String, bool)>,
     refused: bool,
     notes: Vec<String>,
+    /// Whether bytes were asked for: whoever asks again has lost a connection.
+    opened: AtomicBool,
 }
 
 enum Way {
@@ -62,7 +70,7 @@ impl ServiceSource {
         let target = forward::find(session, &service, SIDECAR_PORT).await?;
         let base = Base::of_service(&service, &session.namespace);
         let way = Way::Forwarded { session: Box::new(session.clone()), service, target };
-        Ok(Self { way, base, asked: None, refused: false, notes: Vec::new() })
+        Ok(Self::new(way, base))
     }
 
     /// A sidecar at a URL that is reachable from here, such as `http://etcd-a-backup-sidecar:19999`; contacts nobody.
@@ -71,7 +79,11 @@ impl ServiceSource {
     /// [`ErrorKind::Usage`] when it is not an http or https URL.
     pub fn at(url: &str) -> Result<Self> {
         let (way, base) = (Way::Direct(Door::default()), Base::of_url(url)?);
-        Ok(Self { way, base, asked: None, refused: false, notes: Vec::new() })
+        Ok(Self::new(way, base))
+    }
+
+    fn new(way: Way, base: Base) -> Self {
+        Self { way, base, asked: None, refused: false, notes: Vec::new(), opened: AtomicBool::new(false) }
     }
 
     /// Goes in with what `door` holds.
@@ -173,10 +185,10 @@ impl ServiceSource {
 
     async fn look(&mut self, wanted: &Wanted) -> Result<StoredSnapshot> {
         let query = query(wanted);
-        let mut answer = self.send(Method::HEAD, &query, HeaderMap::new()).await?;
+        let mut answer = self.send(Method::HEAD, &query, HeaderMap::new(), false).await?;
         if answer.status() != StatusCode::OK {
             // an answer to HEAD has no body, and the body says why
-            answer = self.send(Method::GET, &query, HeaderMap::new()).await?;
+            answer = self.send(Method::GET, &query, HeaderMap::new(), false).await?;
         }
         self.refused = matches!(answer.status(), StatusCode::BAD_REQUEST | StatusCode::CONFLICT);
         if answer.status() != StatusCode::OK {
@@ -190,48 +202,45 @@ impl ServiceSource {
         Ok(seen.snapshot)
     }
 
-    async fn send(&self, method: Method, query: &str, mut headers: HeaderMap) -> Result<Exchange> {
+    /// Each request goes over a connection of its own; `again` after one that broke.
+    async fn send(&self, method: Method, query: &str, mut headers: HeaderMap, again: bool) -> Result<Exchange> {
         if let Way::Direct(Door { token: Some(token), .. }) = &self.way {
             headers.insert(AUTHORIZATION, token.clone());
         }
         let request = self.base.request(method, query, headers)?;
-        let line = self.dial().await?;
+        let line = self.dial(again).await?;
         Exchange::start(line, request, &self.base.shown).await
     }
 
-    async fn dial(&self) -> Result<Line> {
-        match &self.way {
-            Way::Forwarded { session, service, target } => match forward::open(session, target).await {
+    async fn dial(&self, again: bool) -> Result<Line> {
+        let (session, service, target) = match &self.way {
+            Way::Forwarded { session, service, target } => (session, service, target),
+            Way::Direct(door) => return door::dial(&self.base, door, CONNECT).await,
+        };
+        if !again {
+            match forward::open(session, target).await {
                 // the pod may have been replaced since it was found
-                Err(error) if error.kind() == ErrorKind::NotFound => {
-                    let target = forward::find(session, service, SIDECAR_PORT).await?;
-                    forward::open(session, &target).await.map(Line::from)
-                }
-                opened => opened.map(Line::from),
-            },
-            Way::Direct(door) => door::dial(&self.base, door, CONNECT).await,
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                opened => return opened.map(Line::from),
+            }
         }
+        let target = forward::find_again(session, service, SIDECAR_PORT).await?;
+        forward::open(session, &target).await.map(Line::from)
     }
 
-    /// The bytes of a snapshot that [`ServiceSource::head`] gave, all or a range.
+    /// The plain bytes of a snapshot that [`ServiceSource::head`] gave, all or a range.
     ///
     /// # Errors
     /// As [`ServiceSource::head`]; final when the sidecar now has another snapshot. The body ends with an error when
     /// it is cut short or stands still for a minute.
     pub async fn open(&self, snapshot: &StoredSnapshot, range: Option<Range<u64>>) -> Result<Body, Failure> {
-        let mut headers = HeaderMap::new();
-        if let Some(tag) = snapshot.etag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok()) {
-            headers.insert(IF_MATCH, tag);
-        }
-        let asked = range.as_ref().map(|range| format!("bytes={}-{}", range.start, range.end - 1));
-        if let Some(asked) = asked.and_then(|text| HeaderValue::from_str(&text).ok()) {
-            headers.insert(RANGE, asked);
-        }
         let query = match &self.asked {
             Some((query, false)) => query.clone(),
             _ => exact(snapshot),
         };
-        let answer = self.send(Method::GET, &query, headers).await.map_err(Failure::Passing)?;
+        let again = self.opened.swap(true, Ordering::Relaxed);
+        let headers = self.conditions(snapshot, range.as_ref());
+        let answer = self.send(Method::GET, &query, headers, again).await.map_err(Failure::Passing)?;
         match (answer.status(), &range) {
             (StatusCode::OK, None) | (StatusCode::PARTIAL_CONTENT, Some(_)) => {}
             (StatusCode::OK, Some(_)) => return Err(Failure::NoRanges),
@@ -239,12 +248,32 @@ impl ServiceSource {
             _ => return Err(Failure::Final(self.refusal(answer).await)),
         }
         let seen = Seen::read(answer.headers(), &self.base).map_err(Failure::Final)?;
-        let expected = range.map(|range| range.end - range.start).or(snapshot.size);
-        let resized = expected.is_some_and(|size| length(answer.headers()).is_some_and(|length| length != size));
-        if seen.snapshot.name != snapshot.name || seen.snapshot.history != snapshot.history || resized {
+        let coding = Coding::read(answer.headers(), &self.base).map_err(Failure::Final)?;
+        if !seen.is_still(snapshot) || !coding.holds(answer.headers(), range.as_ref(), snapshot.size) {
             return Err(Failure::Final(self.changed()));
         }
-        answer.into_body().map_err(Failure::Passing)
+        let body = answer.into_body().map_err(Failure::Passing)?;
+        Ok(match (coding, snapshot.size) {
+            (Coding::Zstd, Some(size)) => decode::plain(body, size, &self.base.shown),
+            _ => body,
+        })
+    }
+
+    /// The headers that ask for the bytes of just this snapshot.
+    fn conditions(&self, snapshot: &StoredSnapshot, range: Option<&Range<u64>>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        if let Some(tag) = snapshot.etag.as_deref().and_then(|tag| HeaderValue::from_str(tag).ok()) {
+            headers.insert(IF_MATCH, tag);
+        }
+        let asked = range.map(|range| format!("bytes={}-{}", range.start, range.end - 1));
+        if let Some(asked) = asked.and_then(|text| HeaderValue::from_str(&text).ok()) {
+            headers.insert(RANGE, asked);
+        }
+        let ours = self.asked.as_ref().is_some_and(|(_, modern)| *modern);
+        if ours && range.is_none() && snapshot.size.is_some() {
+            headers.insert(ACCEPT_ENCODING, HeaderValue::from_static("zstd"));
+        }
+        headers
     }
 
     async fn refusal(&self, answer: Exchange) -> Error {
@@ -287,8 +316,4 @@ impl Stream for Offer {
     fn open(&self) -> Opening<'_> {
         Box::pin(self.source.open(&self.snapshot, None))
     }
-}
-
-fn length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }

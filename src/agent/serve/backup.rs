@@ -6,18 +6,22 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_RANGE, RETRY_AFTER, VARY};
+use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use futures::{StreamExt, stream};
 
 use super::answer::{Refusal, describe, tag};
 use super::choose::choose;
+use super::coding::{self, Coding};
 use super::query;
-use super::range::{Portion, portion, precondition_holds};
+use super::range::{Portion, has_it_already, portion, precondition_holds};
 use super::router::Server;
 use super::store::Store;
 use super::transfer::Transfer;
-use crate::error::{Error, ErrorKind};
+use crate::error::{Error, ErrorKind, Result};
 use crate::source::StoredSnapshot;
 
 /// Longest wait until the store begins to send.
@@ -26,20 +30,36 @@ const OPENING: Duration = Duration::from_secs(25);
 /// Answers a request; every refusal is plain text.
 pub(super) async fn answer<S: Store>(State(server): State<Arc<Server<S>>>, request: Request) -> Response {
     let (parts, _) = request.into_parts();
-    let snapshot = match find(&server, &parts.uri).await {
-        Ok(snapshot) => snapshot,
-        Err(refusal) => return refusal.into_response(),
+    let mut response = match find(&server, &parts.uri).await {
+        Ok(snapshot) => of_snapshot(&server, &parts, &snapshot).await,
+        Err(refusal) => refusal.into_response(),
     };
-    let tag = tag(&snapshot);
-    if !precondition_holds(&parts.headers, tag.as_deref()) {
+    response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+    response
+}
+
+/// The conditions are judged in the order of RFC 9110, section 13.2.2.
+async fn of_snapshot<S: Store>(server: &Server<S>, parts: &Parts, snapshot: &StoredSnapshot) -> Response {
+    let coding = match snapshot.size {
+        Some(_) => Coding::of(&parts.headers),
+        // the client could not tell how much the frame may hold
+        None => Coding::Identity,
+    };
+    let tags: Vec<String> = [Coding::Identity, Coding::Zstd].iter().filter_map(|form| tag(snapshot, *form)).collect();
+    if !precondition_holds(&parts.headers, &tags) {
         return Refusal::new(StatusCode::PRECONDITION_FAILED, "the backup is another one now").into_response();
     }
-    if parts.method == Method::HEAD {
-        return with(StatusCode::OK, headers(&snapshot, &Portion::Whole), Body::empty());
+    if has_it_already(&parts.headers, tag(snapshot, coding).as_deref()) {
+        return with(StatusCode::NOT_MODIFIED, describe(snapshot, coding), Body::empty());
     }
-    match portion(&parts.headers, tag.as_deref(), snapshot.size) {
-        Portion::Unsatisfiable => beyond(&snapshot),
-        portion => send(&server, &snapshot, portion).await,
+    if parts.method == Method::HEAD {
+        // of a body that is known to be empty the server would say that it has 0 bytes
+        let unknown = Body::from_stream(stream::empty::<Result<Bytes>>());
+        return with(StatusCode::OK, headers(snapshot, &Portion::Whole, coding), unknown);
+    }
+    match portion(&parts.headers, tag(snapshot, Coding::Identity).as_deref(), snapshot.size) {
+        Portion::Unsatisfiable => beyond(snapshot),
+        portion => send(server, snapshot, portion, coding).await,
     }
 }
 
@@ -57,7 +77,7 @@ pub(super) fn unlisted(error: &Error) -> Refusal {
     }
 }
 
-async fn send<S: Store>(server: &Server<S>, snapshot: &StoredSnapshot, portion: Portion) -> Response {
+async fn send<S: Store>(server: &Server<S>, snapshot: &StoredSnapshot, portion: Portion, coding: Coding) -> Response {
     let Ok(slot) = Arc::clone(&server.transfers).try_acquire_owned() else { return busy() };
     let (status, range) = match &portion {
         Portion::Part(range) => (StatusCode::PARTIAL_CONTENT, Some(range.clone())),
@@ -75,8 +95,12 @@ async fn send<S: Store>(server: &Server<S>, snapshot: &StoredSnapshot, portion: 
         }
     };
     let left = length(snapshot, &portion);
-    let transfer = Transfer { body, left, metrics: Arc::clone(&server.metrics), slot };
-    with(status, headers(snapshot, &portion), Body::from_stream(transfer.into_stream()))
+    let plain = Transfer { body, left, metrics: Arc::clone(&server.metrics), slot }.into_stream();
+    let body = match coding {
+        Coding::Identity => Body::from_stream(plain),
+        Coding::Zstd => Body::from_stream(coding::compressed(plain.boxed())),
+    };
+    with(status, headers(snapshot, &portion, coding), body)
 }
 
 fn busy() -> Response {
@@ -107,9 +131,10 @@ fn range_length(range: &RangeInclusive<u64>) -> u64 {
     range.end() - range.start() + 1
 }
 
-fn headers(snapshot: &StoredSnapshot, portion: &Portion) -> HeaderMap {
-    let mut headers = describe(snapshot);
-    if let Some(length) = length(snapshot, portion) {
+fn headers(snapshot: &StoredSnapshot, portion: &Portion, coding: Coding) -> HeaderMap {
+    let mut headers = describe(snapshot, coding);
+    // how long a frame gets is known when it is sent
+    if let Some(length) = length(snapshot, portion).filter(|_| coding == Coding::Identity) {
         headers.insert(CONTENT_LENGTH, HeaderValue::from(length));
     }
     if let (Portion::Part(range), Some(size)) = (portion, snapshot.size)

@@ -1,11 +1,11 @@
-//! `Range`, `If-Range` and `If-Match`.
+//! `Range` and conditions.
 //!
 //! Source: RFC 9110, sections 13.1 and 14.
 
 use std::ops::RangeInclusive;
 
 use axum::http::HeaderMap;
-use axum::http::header::{IF_MATCH, IF_RANGE, RANGE};
+use axum::http::header::{HeaderName, IF_MATCH, IF_NONE_MATCH, IF_RANGE, RANGE};
 
 /// What of a snapshot a request asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,16 +30,23 @@ pub(super) fn portion(headers: &HeaderMap, etag: Option<&str>, size: Option<u64>
     parse(range, size)
 }
 
-/// Whether `If-Match` is absent or names the snapshot's tag.
-pub(super) fn precondition_holds(headers: &HeaderMap, etag: Option<&str>) -> bool {
-    let mut conditions = headers.get_all(IF_MATCH).iter().peekable();
-    if conditions.peek().is_none() {
-        return true;
-    }
-    conditions
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .map(<[u8]>::trim_ascii)
-        .any(|condition| condition == b"*" || etag.is_some_and(|etag| strongly_equal(condition, etag)))
+/// Whether `If-Match` is absent or names one of the snapshot's tags: whoever begins with one form of it may go on
+/// with another.
+pub(super) fn precondition_holds(headers: &HeaderMap, etags: &[String]) -> bool {
+    let equal = |condition: &[u8]| etags.iter().any(|etag| strongly_equal(condition, etag));
+    !headers.contains_key(IF_MATCH) || names(headers, IF_MATCH, equal)
+}
+
+/// Whether `If-None-Match` says that the client has the form with this tag.
+pub(super) fn has_it_already(headers: &HeaderMap, etag: Option<&str>) -> bool {
+    let opaque = |tag: &[u8]| tag.strip_prefix(b"W/").unwrap_or(tag).to_vec();
+    names(headers, IF_NONE_MATCH, |condition| etag.is_some_and(|etag| opaque(condition) == opaque(etag.as_bytes())))
+}
+
+/// Whether a list of tags holds one that is `equal`, or stands for any.
+fn names(headers: &HeaderMap, list: HeaderName, equal: impl Fn(&[u8]) -> bool) -> bool {
+    let tags = headers.get_all(list).iter().flat_map(|value| value.as_bytes().split(|byte| *byte == b','));
+    tags.map(<[u8]>::trim_ascii).any(|tag| tag == b"*" || equal(tag))
 }
 
 fn strongly_equal(condition: &[u8], etag: &str) -> bool {
@@ -115,13 +122,27 @@ mod tests {
 
     #[test]
     fn if_match_names_the_tag_or_any() {
-        let holds = |pairs: &[(&'static str, &str)], etag| precondition_holds(&headers(pairs), etag);
+        let holds = |pairs: &[(&'static str, &str)], etag: Option<&str>| {
+            let etags: Vec<_> = etag.into_iter().flat_map(|etag| [etag.to_owned(), "\"other\"".to_owned()]).collect();
+            precondition_holds(&headers(pairs), &etags)
+        };
         assert!(holds(&[], None));
         assert!(holds(&[("if-match", "*")], None));
         assert!(holds(&[("if-match", "\"b\", \"a\"")], Some("\"a\"")));
         assert!(!holds(&[("if-match", "\"b\"")], Some("\"a\"")));
         assert!(!holds(&[("if-match", "\"b\"")], None));
         assert!(!holds(&[("if-match", "W/\"a\"")], Some("W/\"a\"")));
+        assert!(holds(&[("if-match", "\"other\"")], Some("\"a\"")));
+    }
+
+    #[test]
+    fn if_none_match_compares_weakly() {
+        let has = |list: &str, etag| has_it_already(&headers(&[("if-none-match", list)]), etag);
+        for list in ["*", "\"a\"", "W/\"a\"", "\"b\", \"a\""] {
+            assert!(has(list, Some("\"a\"")) && has(list, Some("W/\"a\"")), "{list}");
+        }
+        assert!(!has("\"b\"", Some("\"a\"")) && !has("\"a\"", None));
+        assert!(!has_it_already(&headers(&[]), Some("\"a\"")));
     }
 
     proptest! {

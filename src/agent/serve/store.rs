@@ -9,9 +9,10 @@ use sha2::{Digest, Sha256};
 
 use crate::agent;
 use crate::agent::args::StoreArgs;
-use crate::error::Result;
+use crate::error::{Error, Result};
+use crate::source::origin::{Failure, Ranges};
 use crate::source::s3::S3Source;
-use crate::source::{Body, Listing, StoredSnapshot};
+use crate::source::{Body, Listing, StoredSnapshot, object};
 
 /// What the server needs of a store.
 pub(super) trait Store: Send + Sync + 'static {
@@ -66,7 +67,13 @@ impl Store for Mounted {
     }
 
     async fn open(&self, snapshot: &StoredSnapshot, range: Option<RangeInclusive<u64>>) -> Result<Body> {
-        self.current().source.open(snapshot, range).await
+        let s3 = self.current().source.s3;
+        let key = &snapshot.location;
+        let (Some(size), Some(etag)) = (snapshot.size, &snapshot.etag) else {
+            return Err(Error::general(format!("s3: {} was listed without its size or ETag", s3.url(key))));
+        };
+        let range = range.map_or(0..size, |range| *range.start()..range.end() + 1);
+        object::ranges(&s3, key, etag, size).open(range).await.map_err(Failure::into_error)
     }
 
     async fn refresh(&self) {

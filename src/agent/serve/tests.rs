@@ -1,6 +1,7 @@
 //! The server over real sockets on loopback, with a store in memory.
 
 mod client;
+mod coding;
 mod http;
 mod tokens;
 
@@ -125,8 +126,12 @@ async fn start(size: usize, fault: Fault) -> Running {
 }
 
 async fn start_with(snapshots: Vec<StoredSnapshot>, size: usize, fault: Fault) -> Running {
+    start_of(snapshots, bytes(size), fault).await
+}
+
+async fn start_of(snapshots: Vec<StoredSnapshot>, bytes: Bytes, fault: Fault) -> Running {
     let opened = Arc::default();
-    let store = Memory { snapshots, bytes: bytes(size), fault, opened: Arc::clone(&opened) };
+    let store = Memory { snapshots, bytes: bytes.clone(), fault, opened: Arc::clone(&opened) };
     let server = Arc::new(Server::new(store, guard(Clients::Loopback)));
     let listeners = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let port = listeners[0].local_addr().unwrap().port();
@@ -134,7 +139,7 @@ async fn start_with(snapshots: Vec<StoredSnapshot>, size: usize, fault: Fault) -
     tokio::spawn(serve(server, listeners, async {
         let _ = stopped.await;
     }));
-    Running { port, bytes: bytes(size), opened, _stop: stop }
+    Running { port, bytes, opened, _stop: stop }
 }
 
 /// An answer as it came over the socket; status 0 when the connection was aborted before the first byte.

@@ -22,8 +22,8 @@ pub(super) fn selector(name: &str, service: &Service) -> Result<String> {
     Ok(selector.iter().map(|(key, value)| format!("{key}={value}")).collect::<Vec<_>>().join(","))
 }
 
-/// The youngest ready pod of `pods` and what `port` of the Service is there.
-pub(super) fn resolve(name: &str, port: u16, service: &Service, pods: &[Pod]) -> Result<Target> {
+/// The youngest ready pod of `pods` and what `port` of the Service is there; `None` while none is ready.
+pub(super) fn resolve(name: &str, port: u16, service: &Service, pods: &[Pod]) -> Result<Option<Target>> {
     let ports = service.spec.as_ref().and_then(|spec| spec.ports.as_deref()).unwrap_or_default();
     let port = match ports {
         [only] => only,
@@ -34,11 +34,11 @@ pub(super) fn resolve(name: &str, port: u16, service: &Service, pods: &[Pod]) ->
     };
     let ready = pods.iter().filter(|pod| is_ready(pod));
     let pod = ready.max_by_key(|pod| (pod.creation_timestamp(), pod.name_any()));
-    let pod = pod.ok_or_else(|| Error::general(format!("service {name}: no ready endpoints")))?;
+    let Some(pod) = pod else { return Ok(None) };
     let number = target_port(port, pod).and_then(|number| u16::try_from(number).ok()).filter(|number| *number > 0);
     let number =
         number.ok_or_else(|| Error::general(format!("service {name}: pod {} has no such port", pod.name_any())))?;
-    Ok(Target { pod: pod.name_any(), port: number })
+    Ok(Some(Target { pod: pod.name_any(), port: number }))
 }
 
 fn target_port(port: &ServicePort, pod: &Pod) -> Option<i32> {
@@ -83,9 +83,8 @@ mod tests {
         .unwrap()
     }
 
-    fn resolved(ports: serde_json::Value, pods: &[Pod]) -> Result<(String, u16), String> {
-        let target = resolve(NAME, 19999, &service(ports), pods).map_err(|error| error.message().to_owned())?;
-        Ok((target.pod, target.port))
+    fn resolved(ports: serde_json::Value, pods: &[Pod]) -> Result<Option<(String, u16)>> {
+        Ok(resolve(NAME, 19999, &service(ports), pods)?.map(|target| (target.pod, target.port)))
     }
 
     #[test]
@@ -102,16 +101,16 @@ mod tests {
         let mut leaving = pod("leaving", "2026-01-04T00:00:00Z", "True");
         leaving.metadata.deletion_timestamp = leaving.metadata.creation_timestamp.clone();
         let all = [old, new, starting.clone(), leaving];
-        assert_eq!(resolved(ports.clone(), &all), Ok(("new".to_owned(), 19999)));
+        assert_eq!(resolved(ports.clone(), &all), Ok(Some(("new".to_owned(), 19999))));
         for none in [&all[2..], &[], &[starting]] {
-            assert_eq!(resolved(ports.clone(), none), Err(format!("service {NAME}: no ready endpoints")));
+            assert_eq!(resolved(ports.clone(), none), Ok(None));
         }
     }
 
     #[test]
     fn ports_are_mapped() {
         let pods = [pod("p", "2026-01-01T00:00:00Z", "True")];
-        let port = |ports| resolved(ports, &pods).map(|(_, port)| port);
+        let port = |ports| resolved(ports, &pods).map(|found| found.unwrap().1);
         assert_eq!(port(json!([{"port": 19999}])), Ok(19999));
         assert_eq!(port(json!([{"port": 19999, "targetPort": 20000}])), Ok(20000));
         assert_eq!(port(json!([{"port": 80, "targetPort": "http"}])), Ok(8080));

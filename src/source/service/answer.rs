@@ -1,6 +1,8 @@
 //! What a sidecar's answer means.
 
-use http::header::ETAG;
+use std::ops::Range;
+
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG};
 use http::{HeaderMap, StatusCode};
 use semver::Version;
 
@@ -51,6 +53,11 @@ impl Seen {
         Ok(Self { snapshot, modern })
     }
 
+    /// Whether this is the snapshot that was chosen.
+    pub(super) fn is_still(&self, chosen: &StoredSnapshot) -> bool {
+        self.snapshot.name == chosen.name && self.snapshot.history == chosen.history
+    }
+
     /// Whether this is what was asked for; an old sidecar ignores what it does not know.
     ///
     /// # Errors
@@ -70,6 +77,52 @@ impl Seen {
                 .hint("use --from s3, which reads every history")),
         }
     }
+}
+
+/// The form in which a body comes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Coding {
+    Identity,
+    Zstd,
+}
+
+impl Coding {
+    /// Reads the headers.
+    ///
+    /// # Errors
+    /// [`ErrorKind::General`] for a coding that was not asked for.
+    pub(super) fn read(headers: &HeaderMap, base: &Base) -> Result<Self> {
+        match headers.get(CONTENT_ENCODING).map(|value| value.to_str().unwrap_or("unreadable")) {
+            None | Some("identity") => Ok(Self::Identity),
+            Some("zstd") => Ok(Self::Zstd),
+            Some(other) => Err(Error::general(format!("{}: the bytes come coded as {other:?}", base.shown))
+                .hint("what stands before the service must pass the bytes on as they are")),
+        }
+    }
+
+    /// Whether a body in this form holds what was asked for: all of `size` bytes, where that is known, or `range` of
+    /// them, which is never coded.
+    pub(super) fn holds(self, headers: &HeaderMap, range: Option<&Range<u64>>, size: Option<u64>) -> bool {
+        let text = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
+        let (announced, expected) = match (self, range, size) {
+            (Self::Identity, None, _) => (length(headers), size),
+            (Self::Identity, Some(range), Some(size)) => {
+                let expected = format!("bytes {}-{}/{size}", range.start, range.end - 1);
+                if text(CONTENT_RANGE.as_str()) != Some(&expected) {
+                    return false;
+                }
+                (length(headers), Some(range.end - range.start))
+            }
+            (Self::Zstd, None, Some(_)) => (text("x-snapshot-size").and_then(|size| size.parse().ok()), size),
+            _ => return false,
+        };
+        announced.is_none() || expected.is_none() || announced == expected
+    }
+}
+
+/// The length that a body is announced with.
+pub(super) fn length(headers: &HeaderMap) -> Option<u64> {
+    headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
 fn history(text: &str, name: &SnapshotName) -> Option<History> {
@@ -182,6 +235,31 @@ mod tests {
                 && later.check(&history("20260101T000000Z_ab"), &base).is_ok()
         );
         assert!(later.check(&history("first"), &base).is_err());
+    }
+
+    #[test]
+    fn a_body_holds_all_or_just_the_range() {
+        let headers = |pairs: &[(&'static str, &str)]| -> HeaderMap {
+            pairs.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect()
+        };
+        let holds = |coding: Coding, pairs: &[(&'static str, &str)], range: Option<Range<u64>>| {
+            coding.holds(&headers(pairs), range.as_ref(), Some(100))
+        };
+        let part = || Some(10..20);
+        assert!(holds(Coding::Identity, &[], None) && holds(Coding::Identity, &[("content-length", "100")], None));
+        assert!(!holds(Coding::Identity, &[("content-length", "99")], None));
+        assert!(holds(Coding::Identity, &[("content-range", "bytes 10-19/100")], part()));
+        for other in ["bytes 0-19/100", "bytes 10-19/101", "bytes 10-19/*"] {
+            assert!(!holds(Coding::Identity, &[("content-range", other)], part()), "{other}");
+        }
+        assert!(!holds(Coding::Identity, &[("content-length", "10")], part()));
+        assert!(holds(Coding::Zstd, &[("x-snapshot-size", "100"), ("content-length", "7")], None));
+        assert!(!holds(Coding::Zstd, &[("x-snapshot-size", "101")], None));
+        assert!(!holds(Coding::Zstd, &[("content-range", "bytes 10-19/100")], part()));
+        assert!(!Coding::Zstd.holds(&headers(&[]), None, None));
+        let read = |coding: &str| Coding::read(&headers(&[("content-encoding", coding)]), &Base::of_service("s", "ns"));
+        assert_eq!((read("zstd"), read("identity")), (Ok(Coding::Zstd), Ok(Coding::Identity)));
+        assert!(read("gzip").is_err() && read("zstd, zstd").is_err());
     }
 
     #[test]

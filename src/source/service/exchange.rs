@@ -130,7 +130,10 @@ impl Exchange {
         let chunks = stream::unfold(start, |state| async {
             let (mut incoming, open) = state?;
             match open.next(&mut incoming).await {
-                Ok(None) => None,
+                Ok(None) => {
+                    open.ended();
+                    None
+                }
                 Ok(Some(chunk)) => Some((Ok(chunk), Some((incoming, open)))),
                 Err(error) => Some((Err(error), None)),
             }
@@ -171,6 +174,13 @@ impl Open {
                     );
                 }
             }
+        }
+    }
+
+    /// The answer says that it is whole, so a forward that has failed by now cost nothing.
+    fn ended(&self) {
+        if let Some(reason) = self.fate.now() {
+            tracing::info!("{}: the port-forward failed after the last byte: {reason}", self.shown);
         }
     }
 
