@@ -11,6 +11,7 @@ mod create;
 mod credentials;
 mod etcd_access;
 mod faults;
+mod forward;
 mod guarded_sidecar;
 mod install;
 mod killed_operator;
