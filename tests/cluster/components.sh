@@ -37,13 +37,19 @@ start_etcd() {
   # The short election: a lone member waits for itself. No fsync: a state that
   # only a power cut can spoil is not worth a slow disk's time.
   start etcd "$BIN/etcd" --name "$NODE_NAME" --data-dir "$STATE/etcd" --log-level warn \
-    --listen-client-urls "http://127.0.0.1:$ETCD_PORT" --advertise-client-urls "http://127.0.0.1:$ETCD_PORT" \
+    --listen-client-urls "https://127.0.0.1:$ETCD_PORT,https://$NODE_ADDRESS:$ETCD_PORT" \
+    --advertise-client-urls "https://$NODE_ADDRESS:$ETCD_PORT" \
+    --cert-file "$PKI/etcd/server.crt" --key-file "$PKI/etcd/server.key" \
+    --trusted-ca-file "$PKI/etcd/ca.crt" --client-cert-auth \
     --listen-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" --initial-advertise-peer-urls "http://127.0.0.1:$ETCD_PEER_PORT" \
     --initial-cluster "$NODE_NAME=http://127.0.0.1:$ETCD_PEER_PORT" \
     --heartbeat-interval 20 --election-timeout 200 --unsafe-no-fsync
 }
 
-etcd_works() { curl -fs "http://127.0.0.1:$ETCD_PORT/health"; }
+etcd_works() {
+  curl -fs --cacert "$PKI/etcd/ca.crt" --cert "$PKI/etcd/healthcheck-client.crt" \
+    --key "$PKI/etcd/healthcheck-client.key" "https://127.0.0.1:$ETCD_PORT/health"
+}
 
 # restrict_oom_score_adj: without CAP_SYS_RESOURCE no sandbox starts otherwise,
 # since each wants a lower score than its parent. All paths, so that a
@@ -90,7 +96,9 @@ containerd_works() { ctr -a "$CONTAINERD_SOCKET" plugins ls | grep -q 'grpc.v1.*
 start_apiserver() {
   start apiserver "$BIN/kube-apiserver" \
     --bind-address "$NODE_ADDRESS" --advertise-address "$NODE_ADDRESS" --secure-port "$API_PORT" \
-    --etcd-servers "http://127.0.0.1:$ETCD_PORT" --service-cluster-ip-range "$SERVICE_CIDR" \
+    --etcd-servers "https://127.0.0.1:$ETCD_PORT" --etcd-cafile "$PKI/etcd/ca.crt" \
+    --etcd-certfile "$PKI/apiserver-etcd-client.crt" --etcd-keyfile "$PKI/apiserver-etcd-client.key" \
+    --service-cluster-ip-range "$SERVICE_CIDR" \
     --client-ca-file "$PKI/ca.crt" --tls-cert-file "$PKI/apiserver.crt" --tls-private-key-file "$PKI/apiserver.key" \
     --kubelet-certificate-authority "$PKI/ca.crt" --kubelet-preferred-address-types InternalIP \
     --kubelet-client-certificate "$PKI/apiserver-kubelet-client.crt" --kubelet-client-key "$PKI/apiserver-kubelet-client.key" \

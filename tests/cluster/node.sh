@@ -21,7 +21,8 @@ CONTROLLER_MANAGER_PORT=10257
 SCHEDULER_PORT=10259
 PROXY_HEALTH_PORT=10256
 PROXY_METRICS_PORT=10249
-ETCD_PORT=23790
+# Where kubeadm's etcd listens, and where the operator looks for it.
+ETCD_PORT=2379
 ETCD_PEER_PORT=23800
 
 # Each process carries this variable with the state directory as its value;

@@ -26,6 +26,17 @@ new_certificate() {
       ) 2>/dev/null
 }
 
+# Those of etcd as kubeadm lays them out (cmd/kubeadm/app/phases/certs/certlist.go, v1.34): an authority of its own.
+make_etcd_certificates() {
+  [ ! -e "$PKI/etcd/complete" ] || return 0
+  new_authority etcd/ca etcd-ca
+  new_certificate etcd/ca etcd/server "/CN=$NODE_NAME" serverAuth,clientAuth \
+    "DNS:localhost,DNS:$NODE_NAME,IP:127.0.0.1,IP:$NODE_ADDRESS"
+  new_certificate etcd/ca etcd/healthcheck-client /CN=kube-etcd-healthcheck-client clientAuth
+  new_certificate etcd/ca apiserver-etcd-client /CN=kube-apiserver-etcd-client clientAuth
+  touch "$PKI/etcd/complete"
+}
+
 make_certificates() {
   local service=kubernetes.default
   [ ! -e "$PKI/complete" ] || return 0

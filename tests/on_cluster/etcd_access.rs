@@ -5,7 +5,6 @@ use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::cluster::{Namespace, eventually};
-use crate::kubeadm::openssl;
 use crate::sandbox::{Output, binary};
 use crate::scenario::etcdutl_status;
 
@@ -69,6 +68,11 @@ spec:
   selector: {app: etcd, etcd_cluster: etcd-a}
   ports: [{port: 2379, name: client}]
 "#;
+
+fn openssl(directory: &Path, words: &str) {
+    let done = Command::new("openssl").args(words.split_whitespace()).current_dir(directory).output().unwrap();
+    assert!(done.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&done.stderr));
+}
 
 /// A CA, what the members show, and a client; `stranger` is a client of another CA.
 fn pki(directory: &Path, namespace: &str) {

@@ -1,71 +1,14 @@
-//! The cluster backs its own etcd up, by the certificates that kubeadm lays out on a control-plane node.
-
-use std::path::Path;
-use std::process::{Child, Command, Stdio};
+//! The cluster backs its own etcd up, with the certificates that kubeadm lays out on a control-plane node.
 
 use crate::cluster::{Namespace, eventually};
-use crate::sandbox::{binary, cache};
-
-/// The cluster's etcd, which listens without TLS, behind etcd's own proxy that does as kubeadm's etcd would.
-struct TlsProxy(Child);
-
-impl Drop for TlsProxy {
-    fn drop(&mut self) {
-        self.0.kill().unwrap();
-        self.0.wait().unwrap();
-    }
-}
-
-pub fn openssl(directory: &Path, words: &str) {
-    let done = Command::new("openssl").args(words.split_whitespace()).current_dir(directory).output().unwrap();
-    assert!(done.status.success(), "openssl {words}: {}", String::from_utf8_lossy(&done.stderr));
-}
-
-/// `pki/etcd` as kubeadm makes it: a CA of etcd's own, a server's and the health checks' certificate.
-fn pki(directory: &Path) {
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes";
-    openssl(directory, &format!("req -x509 {key} -days 2 -subj /CN=etcd-ca -keyout ca.key -out ca.crt"));
-    for (name, extensions) in [
-        ("server", "extendedKeyUsage=serverAuth,clientAuth\nsubjectAltName=IP:127.0.0.1,DNS:localhost\n"),
-        ("healthcheck-client", "extendedKeyUsage=clientAuth\n"),
-    ] {
-        std::fs::write(directory.join("extensions"), extensions).unwrap();
-        openssl(
-            directory,
-            &format!("req -new {key} -subj /O=kubeadm:cluster-admins/CN={name} -keyout {name}.key -out request"),
-        );
-        openssl(
-            directory,
-            &format!(
-                "x509 -req -in request -CA ca.crt -CAkey ca.key -CAcreateserial -days 2 -extfile extensions -out {name}.crt"
-            ),
-        );
-    }
-}
-
-fn tls_proxy(pki: &Path) -> TlsProxy {
-    let at = |name: &str| pki.join(name).display().to_string();
-    let proxy = Command::new(binary("etcd"))
-        .args(["grpc-proxy", "start", "--endpoints=http://127.0.0.1:23790", "--listen-addr=127.0.0.1:2379"])
-        // otherwise it calls itself the only member
-        .arg("--advertise-client-url=")
-        .arg(format!("--cert-file={}", at("server.crt")))
-        .arg(format!("--key-file={}", at("server.key")))
-        .arg(format!("--trusted-ca-file={}", at("ca.crt")))
-        .arg(format!("--data-dir={}", at("proxy")))
-        .stderr(Stdio::null())
-        .spawn();
-    TlsProxy(proxy.unwrap())
-}
+use crate::sandbox::cache;
+use crate::scenario::asked_of_restored;
 
 #[test]
 fn the_cluster_backs_itself_up_from_one_namespace_only() {
     let namespace = Namespace::with_operator("kubeadm");
-    assert!(cache().join("cluster/etcd").is_dir(), "the cluster's etcd is not on this machine");
-    let directory = namespace.sandbox.path().join("pki");
-    std::fs::create_dir(&directory).unwrap();
-    pki(&directory);
-    let _proxy = tls_proxy(&directory);
+    let directory = cache().join("cluster/pki/etcd");
+    assert!(directory.is_dir(), "the cluster's etcd is not on this machine, or older than its certificates");
     // what it is: the only node runs the control plane
     namespace.kubectl(&["label", "nodes", "--all", "node-role.kubernetes.io/control-plane=", "--overwrite"]);
 
@@ -101,7 +44,7 @@ fn the_cluster_backs_itself_up_from_one_namespace_only() {
     let store = namespace.s3.flags(&namespace.name);
     let got = namespace.run(&format!("get control-plane --from s3 {store} -O snapshot"));
     assert_eq!(got.code, Some(0), "{got}");
-    let snapshot = std::fs::read(namespace.sandbox.path().join("snapshot")).unwrap();
     let key = format!("/registry/namespaces/{}", namespace.name);
-    assert!(snapshot.windows(key.len()).any(|window| window == key.as_bytes()), "it is not this cluster's etcd");
+    let found = asked_of_restored(&namespace, "snapshot", &["get", &key, "--keys-only"]);
+    assert_eq!(found.trim(), key, "it is not this cluster's etcd");
 }

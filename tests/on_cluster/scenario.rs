@@ -65,7 +65,10 @@ fn from_install_to_a_restored_etcd() {
     let (found, _) = etcdutl_status(&namespace.sandbox.path().join("by-s3"));
     assert_eq!(found, revision);
     no_secret_shows(&namespace);
-    assert_eq!(keys_of_restored(&namespace), namespace.etcdctl("etcd-a", &["get", "", "--from-key"]));
+    assert_eq!(
+        asked_of_restored(&namespace, "by-s3", &["get", "", "--from-key"]),
+        namespace.etcdctl("etcd-a", &["get", "", "--from-key"])
+    );
 }
 
 /// Neither logs nor events nor objects hold the key that the Secret holds.
@@ -83,11 +86,11 @@ fn no_secret_shows(namespace: &Namespace) {
     assert!(!agents.contains(secret));
 }
 
-/// Restores the snapshot with etcdutl, starts a real etcd on it, and reads everything back.
-fn keys_of_restored(namespace: &Namespace) -> String {
+/// Restores the snapshot with etcdutl, starts a real etcd on it, and asks that.
+pub fn asked_of_restored(namespace: &Namespace, snapshot: &str, words: &[&str]) -> String {
     let home = namespace.sandbox.path();
     let restored = Command::new(binary("etcdutl"))
-        .args(["snapshot", "restore", "by-s3", "--data-dir", "restored"])
+        .args(["snapshot", "restore", snapshot, "--data-dir", "restored"])
         .current_dir(home)
         .output()
         .unwrap();
@@ -107,8 +110,7 @@ fn keys_of_restored(namespace: &Namespace) -> String {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let get =
-        || Command::new(binary("etcdctl")).args(["--endpoints", &client, "get", "", "--from-key"]).output().unwrap();
+    let get = || Command::new(binary("etcdctl")).args(["--endpoints", &client]).args(words).output().unwrap();
     eventually("the restored etcd answers", || get().status.success());
     let keys = String::from_utf8(get().stdout).unwrap();
     etcd.kill().unwrap();
