@@ -185,11 +185,14 @@ where
 async fn until_served<K: Clone + DeserializeOwned + Debug>(session: &Session, api: &Api<K>, create_crd: bool) {
     while let Err(error) = session.request(TIMEOUT, api.list(&ListParams::default().limit(1))).await {
         if create_crd && error.kind() == ErrorKind::NotFound {
-            match requests::create_crd(session).await {
-                Ok(()) => tracing::info!("made the CRD"),
+            let made = requests::create_crd(session).await;
+            match &made {
+                Ok(true) => tracing::info!("made the CRD"),
+                // another operator has just made it, or it is another project's
+                Ok(false) => tracing::warn!("a CRD of that name is left as it is, and it does not serve v1beta2 yet"),
                 Err(error) => tracing::warn!(error = error.message(), "cannot make the CRD"),
             }
-            tokio::time::sleep(UNTIL_SERVED).await;
+            tokio::time::sleep(if made.is_ok_and(|made| made) { UNTIL_SERVED } else { ASK_AGAIN }).await;
             continue;
         }
         let hint = match error.kind() {

@@ -166,11 +166,11 @@ pub async fn events_of<K: Resource>(session: &Session, namespace: &str, objects:
     Ok(events)
 }
 
-/// Makes the CRD. One that another was faster to make is left as it is.
+/// Makes the CRD; false if there is one of that name, which is left as it is.
 ///
 /// # Errors
 /// Those of the API server.
-pub async fn create_crd(session: &Session) -> Result<()> {
+pub async fn create_crd(session: &Session) -> Result<bool> {
     let unreadable = |error: &dyn std::fmt::Display| Error::general(format!("cannot read the CRD: {error}"));
     // not by way of its type, which would write whole numbers as `600.0`
     let crd: DynamicObject = serde_yaml::from_str(CRD_YAML).map_err(|error| unreadable(&error))?;
@@ -180,8 +180,8 @@ pub async fn create_crd(session: &Session) -> Result<()> {
     session
         .request(TIMEOUT, async {
             match api.create(&params, &crd).await {
-                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(()),
-                answer => answer.map(drop),
+                Err(kube::Error::Api(status)) if status.is_already_exists() => Ok(false),
+                answer => answer.map(|_| true),
             }
         })
         .await

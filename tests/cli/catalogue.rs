@@ -2,7 +2,7 @@
 //!
 //! | situation | exit | test |
 //! |---|---|---|
-//! | no CRD | 3 | here: `without_the_crd_every_command_names_install`; create_crds.rs: `a_crd_of_another_version_is_as_good_as_none` |
+//! | no CRD | 3 | here: `without_the_crd_every_command_names_install`; on_cluster/foreign_crds.rs: `a_crd_of_another_version_is_as_good_as_none` |
 //! | no such EtcdBackup | 3 | here: `what_the_api_server_refuses_is_said_in_kubectls_words`; on_cluster/list.rs |
 //! | no such cluster, no bucket named | 3 | here: `a_cluster_without_an_etcdbackup_asks_for_the_bucket` |
 //! | no such namespace | 3 | here: `what_the_api_server_refuses_is_said_in_kubectls_words` |
@@ -24,12 +24,13 @@
 //! | cut, corrupt, empty, no trailer | 4 | get_from_s3.rs: `bytes_that_fail_proof_are_exit_4_and_no_file`; get_from_url.rs |
 //! | file exists | 1 | get_from_s3.rs: `an_existing_target_is_left_alone` |
 //! | wait time-out | 6 | here: `a_wait_that_runs_out_says_why_nothing_came`; on_cluster/faults.rs |
-//! | the operator reports failure | 7 | here: `the_operators_reason_is_exit_7`; create_crds.rs; on_cluster/faults.rs |
+//! | the operator reports failure | 7 | here: `the_operators_reason_is_exit_7`; on_cluster/foreign_crds.rs, on_cluster/faults.rs |
 //! | already exists | 1 | here: `what_exists_or_belongs_to_others_names_the_flag`; on_cluster/scenario.rs |
 //! | conflict with another field manager | 1 | here: `what_exists_or_belongs_to_others_names_the_flag` |
 //! | invalid object | 1 | here: `what_exists_or_belongs_to_others_names_the_flag`; on_cluster/create.rs |
-//! | fields that the CRD would drop | 1 | create_crds.rs: `nothing_is_sent_that_the_crd_would_drop` |
+//! | fields that the CRD would drop | 1 | on_cluster/foreign_crds.rs: `nothing_is_sent_that_the_crd_would_drop` |
 //! | API server refuses connections, TLS, is slow | 1, 6 | here: `a_server_that_is_not_reached_is_named` |
+//! | API server goes away meanwhile | 0, 6 | on_cluster/api_stopped.rs |
 //! | something else than Kubernetes answers | 1 | here: `nonsense_is_not_taken_for_a_missing_crd` |
 //! | kubeconfig missing, broken, wrong names | 1, 5 | here: `each_fault_of_a_kubeconfig_says_what_to_run`; usage.rs |
 //! | wrong words | 2 | usage.rs, install.rs, catalogue_typing.rs |

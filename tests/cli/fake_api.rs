@@ -1,5 +1,4 @@
-//! An API server in the test process: one that serves another project's CRD of the same name, of which the test cluster
-//! can hold only one, and one that refuses or answers nonsense.
+//! An API server in the test process: one that refuses, is slow or answers nonsense, as a real one does not on demand.
 
 use std::sync::{Arc, Mutex};
 
@@ -13,12 +12,8 @@ use serde_json::{Value, json};
 pub struct Answers {
     /// The CRD; `None` forbids reading it.
     pub crd: Option<Value>,
-    /// The OpenAPI v3 document; `None` forbids reading it.
-    pub openapi: Option<Value>,
     /// Services and Secrets, as `services/NAME` and `secrets/NAME`, with their other fields.
     pub objects: Vec<(&'static str, Value)>,
-    /// Names that are taken.
-    pub taken: Vec<String>,
     /// Status of every EtcdBackup.
     pub status: Value,
     /// What is said instead: method and beginning of the path, code, body. The first that fits.
@@ -72,19 +67,16 @@ impl Answers {
     fn answer(&self, method: &Method, uri: &Uri, body: &[u8], posted: &Mutex<Vec<Value>>) -> (StatusCode, Value) {
         let path = uri.path();
         let (_, last) = path.rsplit_once('/').unwrap();
-        let or_forbidden = |value: &Option<Value>| match value {
-            Some(value) => (StatusCode::OK, value.clone()),
-            None => status(403, "Forbidden", &format!("{path} is forbidden")),
-        };
+        let forbidden = || status(403, "Forbidden", &format!("{path} is forbidden"));
         if path.contains("/customresourcedefinitions/") {
-            return or_forbidden(&self.crd);
+            return self.crd.clone().map_or_else(forbidden, |crd| (StatusCode::OK, crd));
         }
         if path.starts_with("/openapi/") {
-            return or_forbidden(&self.openapi);
+            return forbidden();
         }
         if *method == Method::POST && last == "etcdbackups" {
             assert!(uri.query().unwrap().contains("fieldValidation=Strict"), "{uri}");
-            return self.create(serde_json::from_slice(body).unwrap(), posted);
+            return create(serde_json::from_slice(body).unwrap(), posted);
         }
         if path.contains("/etcdbackups/") {
             let posted = posted.lock().unwrap();
@@ -108,20 +100,18 @@ impl Answers {
         let of_kind = self.objects.iter().filter(|(name, _)| name.starts_with(&format!("{rest}/")));
         (StatusCode::OK, json!({"metadata": {}, "items": of_kind.map(named).collect::<Vec<_>>()}))
     }
+}
 
-    fn create(&self, mut object: Value, posted: &Mutex<Vec<Value>>) -> (StatusCode, Value) {
-        let name = object["metadata"]["name"].as_str().unwrap().to_owned();
-        let mut posted = posted.lock().unwrap();
-        if self.taken.contains(&name)
-            || (self.taken.is_empty() && posted.iter().any(|old| old["metadata"]["name"] == name))
-        {
-            return status(409, "AlreadyExists", &format!("etcdbackups {name:?} already exists"));
-        }
-        object["metadata"]["uid"] = json!("uid-of-this-object");
-        object["metadata"]["generation"] = json!(1);
-        posted.push(object.clone());
-        (StatusCode::CREATED, object)
+fn create(mut object: Value, posted: &Mutex<Vec<Value>>) -> (StatusCode, Value) {
+    let name = object["metadata"]["name"].as_str().unwrap().to_owned();
+    let mut posted = posted.lock().unwrap();
+    if posted.iter().any(|old| old["metadata"]["name"] == name) {
+        return status(409, "AlreadyExists", &format!("etcdbackups {name:?} already exists"));
     }
+    object["metadata"]["uid"] = json!("uid-of-this-object");
+    object["metadata"]["generation"] = json!(1);
+    posted.push(object.clone());
+    (StatusCode::CREATED, object)
 }
 
 fn status(code: u16, reason: &str, message: &str) -> (StatusCode, Value) {
@@ -139,17 +129,4 @@ pub fn refusal(code: u16, reason: &str, message: &str) -> String {
 pub fn crd(schema: Value) -> Value {
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "spec": {"versions": [
         {"name": "v1beta2", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}}]}})
-}
-
-/// The schema of the living fork, in short (on2itsecurity/etcd-operator, example/crd).
-pub fn fork_schema() -> Value {
-    let (text, number, truth) = (json!({"type": "string"}), json!({"type": "integer"}), json!({"type": "boolean"}));
-    let s3 = json!({"type": "object", "required": ["awsSecret", "forcePathStyle", "path"], "properties": {
-        "path": text, "awsSecret": text, "endpoint": text, "forcePathStyle": truth}});
-    let policy = json!({"type": "object", "properties": {
-        "timeoutInSecond": number, "backupIntervalInSecond": number, "maxBackups": number}});
-    let spec = json!({"type": "object", "required": ["allowSelfSignedCertificates", "storageType"], "properties": {
-        "etcdEndpoints": {"type": "array", "items": text}, "storageType": text, "clientTLSSecret": text,
-        "allowSelfSignedCertificates": truth, "s3": s3, "backupPolicy": policy}});
-    json!({"type": "object", "properties": {"metadata": {"type": "object"}, "spec": spec}})
 }

@@ -9,7 +9,10 @@ const KILLS: usize = 5;
 const OPERATORS: &str = "app.kubernetes.io/name=etcdbackup-operator";
 
 /// Numbers that a seed repeats: Knuth's linear congruential generator (MMIX).
-struct Random(u64);
+struct Random {
+    seed: u64,
+    state: u64,
+}
 
 impl Random {
     /// `$SEED`, to repeat a run that failed.
@@ -17,13 +20,20 @@ impl Random {
         let seed = std::env::var("SEED").ok().and_then(|seed| seed.parse().ok());
         let seed =
             seed.unwrap_or_else(|| u64::from(std::process::id()) ^ std::time::UNIX_EPOCH.elapsed().unwrap().as_secs());
-        std::io::Write::write_all(&mut std::io::stderr(), format!("SEED={seed}\n").as_bytes()).unwrap();
-        Self(seed)
+        let random = Self { seed, state: seed };
+        random.say("kills begin");
+        random
+    }
+
+    /// A line for whoever runs it.
+    fn say(&self, what: &str) {
+        let line = format!("SEED={}: {what}\n", self.seed);
+        std::io::Write::write_all(&mut std::io::stderr(), line.as_bytes()).unwrap();
     }
 
     fn below(&mut self, bound: u64) -> u64 {
-        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        (self.0 >> 33) % bound
+        self.state = self.state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.state >> 33) % bound
     }
 }
 
@@ -87,6 +97,7 @@ fn a_killed_operator_and_a_second_one_double_and_lose_nothing() {
     each_ran_once(&namespace, &all);
 
     namespace.kubectl(&["delete", "etcdbackups.etcd.database.coreos.com", "--all"]);
+    random.say(&format!("{kills} kills, {} EtcdBackups, each stored once by one Job", all.len() + names.len()));
     eventually("no Job outlives its EtcdBackup", || namespace.kubectl(&["get", "jobs", "-o", "name"]).is_empty());
 }
 

@@ -3,6 +3,10 @@
 //! Called by `make test`. Without the cluster these tests fail; they are never skipped.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod api_stopped;
+#[path = "../harness/apiserver.rs"]
+mod apiserver;
+mod bare_operator;
 mod check;
 mod cluster;
 mod completion;
@@ -11,6 +15,7 @@ mod create;
 mod credentials;
 mod etcd_access;
 mod faults;
+mod foreign_crds;
 mod forward;
 mod guarded_sidecar;
 mod install;
@@ -27,4 +32,7 @@ mod permissions;
 mod sandbox;
 mod scenario;
 mod schedules;
+#[path = "../cli/servers.rs"]
+#[allow(dead_code, reason = "what a test of the command line asks of a store")]
+mod servers;
 mod sidecar;

@@ -103,17 +103,18 @@ fn a_store_that_goes_away_is_told_and_used_again_when_it_is_back() {
 
 /// Closed until it is opened.
 #[derive(Default)]
-struct Gate {
+pub struct Gate {
     open: Mutex<bool>,
     changed: Condvar,
 }
 
 impl Gate {
-    fn pass(&self) {
+    /// Waits until it is open.
+    pub fn pass(&self) {
         drop(self.changed.wait_while(self.open.lock().unwrap(), |open| !*open).unwrap());
     }
 
-    fn open(&self) {
+    pub fn open(&self) {
         *self.open.lock().unwrap() = true;
         self.changed.notify_all();
     }
