@@ -30,7 +30,17 @@ where
         bucket: &s3.bucket,
         region: &s3.region,
     };
-    asked.explain(error, doing)
+    if let SdkError::ServiceError(failure) = error
+        && matches!(failure.raw().status().as_u16(), 301 | 400)
+        && let Some(region) = bucket_region(failure.raw())
+    {
+        s3.told.tell(&region);
+    }
+    let explained = asked.explain(error, doing);
+    match error.raw_response().map(|answer| answer.status().as_u16()) {
+        Some(301) if s3.endpoint.is_some() => explained.hint("give its endpoint too: --endpoint-url"),
+        _ => explained,
+    }
 }
 
 /// The text of an agent's report for an error: `CredentialsRefused: …` when the store refused the

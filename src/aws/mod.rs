@@ -10,6 +10,7 @@ pub mod probe;
 pub mod profile;
 mod provider;
 pub mod read;
+mod renewal;
 pub mod s3;
 
 pub use encryption::Encryption;

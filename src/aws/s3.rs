@@ -1,6 +1,7 @@
 //! An S3 client that knows which credentials it uses, and the calls that snapshots need.
 
 mod listing;
+mod region;
 
 use std::path::Path;
 use std::time::Duration;
@@ -18,6 +19,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use self::listing::{BegunUpload, Object};
+pub use self::region::Told;
+use super::renewal::Renewal;
 use super::{ProfileFiles, explain, provider};
 use crate::error::{Error, Result};
 
@@ -97,6 +100,8 @@ pub struct S3 {
     pub region: String,
     /// URL of an S3-compatible service; none for AWS.
     pub endpoint: Option<String>,
+    /// Where the service says that the bucket is.
+    pub told: Told,
 }
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -114,7 +119,10 @@ impl S3 {
         let Some(region) = config.region().map(ToString::to_string) else {
             return Err(Error::denied(format!("no AWS region: {}", source.without_region())).hint("pass --region"));
         };
+        let renewal = Renewal::new();
         let conf = aws_sdk_s3::config::Builder::from(&config)
+            .identity_cache(renewal.clone())
+            .retry_classifier(renewal)
             .force_path_style(access.force_path_style)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(match access.endpoint_url {
@@ -130,6 +138,7 @@ impl S3 {
             renewal: source.renewal(),
             region,
             endpoint: access.endpoint_url.clone(),
+            told: Told::default(),
         })
     }
 

@@ -191,3 +191,28 @@ fn encryption_is_asked_for_when_the_upload_begins() {
     }
     assert_eq!(network.heads().len(), seen);
 }
+
+const BUSY: &str = "<Error><Code>SlowDown</Code><Message>reduce your request rate</Message></Error>";
+
+/// The number of the part that a request sends.
+fn part(head: &str) -> Option<&str> {
+    let line = head.strip_prefix("PUT ")?.lines().next()?;
+    line.split(['?', '&', ' ']).find_map(|pair| pair.strip_prefix("partNumber="))
+}
+
+#[test]
+fn parts_that_are_refused_or_cut_off_are_sent_again() {
+    let (etcd, sandbox) = (Etcd::start(), Sandbox::with_keys(ROOT));
+    etcd.put_megabytes(20);
+    for (name, fate, times) in [("busy-parts", Fate::Answer(503, BUSY), 2), ("cut-parts", Fate::Break, 1)] {
+        let bucket = STORE.bucket(name);
+        let network = Network::before(STORE.url.as_str(), move |head, before| {
+            let so_far = before.iter().filter(|before| part(before) == part(head)).count();
+            if part(head).is_some() && so_far < times { fate } else { Fate::Deliver }
+        });
+        stored(&sandbox, &etcd, &bucket.flags_through(&network.url));
+        let sent = network.heads().iter().filter(|head| part(head).is_some()).count();
+        assert!(sent >= 3 * (times + 1), "{name}: {sent} requests");
+        assert_eq!((bucket.keys().len(), bucket.unfinished_uploads()), (1, 0), "{name}");
+    }
+}

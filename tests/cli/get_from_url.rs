@@ -141,6 +141,33 @@ fn a_polite_short_end_is_exit_4_and_a_cut_chunk_exit_1_and_neither_leaves_a_file
 }
 
 #[test]
+fn a_body_that_stalls_is_begun_again() {
+    let (listener, asked) = (TcpListener::bind("127.0.0.1:0").unwrap(), Arc::new(Mutex::new(Vec::new())));
+    let (url, seen) = (format!("http://{}", listener.local_addr().unwrap()), asked.clone());
+    std::thread::spawn(move || {
+        let mut stalled = Vec::new();
+        for mut stream in listener.incoming().flatten() {
+            let head = request(&mut stream);
+            let answer = old(&head, "3.1.0", &snapshot(8, 1));
+            let first =
+                head.starts_with("GET") && !seen.lock().unwrap().iter().any(|head: &String| head.starts_with("GET"));
+            seen.lock().unwrap().push(head);
+            if first {
+                stream.write_all(&answer[..2000]).unwrap();
+                stalled.push(stream);
+            } else {
+                stream.write_all(&answer).unwrap();
+            }
+        }
+    });
+    let sandbox = Sandbox::new();
+    let output = sandbox.run(&format!("get --service-url {url} --stall-timeout 1s"));
+    assert_eq!(output.code, Some(0), "{output}");
+    assert_eq!(std::fs::read(sandbox.path().join(NAME)).unwrap(), snapshot(8, 1));
+    assert_eq!(asked.lock().unwrap().len(), 3);
+}
+
+#[test]
 fn every_refusal_of_old_has_its_exit_code_and_a_way_on() {
     let cases = [
         ("none_stored", "404 Not Found", "404 page not found\n", 3),

@@ -153,10 +153,17 @@ async fn offered(mut source: ServiceSource, wanted: &Wanted, ui: &Ui) -> Result<
 }
 
 async fn from_s3(args: &Args, kube: &KubeFlags, wanted: &Wanted, ui: &Ui) -> Result<Found> {
-    let place = place::resolve(args.cluster(), &args.s3, kube, ui).await?;
+    let mut place = place::resolve(args.cluster(), &args.s3, kube, ui).await?;
+    match in_place(args, &place, wanted, ui).await {
+        Err(_) if place.follow(ui) => in_place(args, &place, wanted, ui).await,
+        found => found,
+    }
+}
+
+async fn in_place(args: &Args, place: &Resolved, wanted: &Wanted, ui: &Ui) -> Result<Found> {
     match &place.at {
         At::Path(key) => at_path(&place.s3, key, wanted, ui).await,
-        At::Directories { .. } => in_directories(args.cluster(), &place, wanted, ui).await,
+        At::Directories { .. } => in_directories(args.cluster(), place, wanted, ui).await,
     }
 }
 

@@ -36,6 +36,14 @@ pub(in crate::commands) enum At {
 }
 
 impl Resolved {
+    /// Turns to the region that the bucket is in, where the service has told that it is another one; whether it did.
+    pub(in crate::commands) fn follow(&mut self, ui: &Ui) -> bool {
+        let Some(there) = self.s3.elsewhere() else { return false };
+        ui.say(format!("s3: bucket {} is in {}, not {}; asked there", there.bucket, there.region, self.s3.region));
+        self.s3 = there;
+        true
+    }
+
     /// Where the cluster's directories would be.
     pub(in crate::commands) fn as_place<'a>(&'a self, cluster: &'a str) -> Place<'a> {
         let (prefix, layout) = match &self.at {

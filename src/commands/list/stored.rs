@@ -42,7 +42,7 @@ pub(super) async fn find(
         return Stored::of(offered(cluster, history, kube, ui).await);
     }
     let unplaced = match place::resolve(cluster, flags, kube, ui).await {
-        Ok(place) => match listed(&place, cluster, history, ui).await {
+        Ok(place) => match listed_where_it_is(place, cluster, history, ui).await {
             Ok(items) => return Stored { items, failed: None },
             Err(error) => Err(error),
         },
@@ -76,6 +76,13 @@ async fn offered(cluster: &str, history: Option<&str>, kube: &KubeFlags, ui: &Ui
     let snapshot = source.head(&wanted).await?;
     ui.say(format!("service {}: tells only of its newest snapshot", crate::api::names::sidecar(cluster)));
     Ok(vec![Item::of_service(&snapshot)])
+}
+
+async fn listed_where_it_is(mut place: Resolved, cluster: &str, history: Option<&str>, ui: &Ui) -> Result<Vec<Item>> {
+    match listed(&place, cluster, history, ui).await {
+        Err(_) if place.follow(ui) => listed(&place, cluster, history, ui).await,
+        found => found,
+    }
 }
 
 /// Every layout counts: `list` shows what there is, and choosing is for `get`.

@@ -11,7 +11,8 @@ use serde::{Deserialize, Serialize};
 
 use super::blocks;
 
-const RECORD: usize = 16;
+/// Bytes of a record.
+pub(super) const RECORD: usize = 16;
 
 /// Most bytes of the header: an identity is a URL and an ETag.
 const HEADER: u64 = 8192;

@@ -12,7 +12,7 @@ use bytes::Bytes;
 use rustix::fs::{FallocateFlags, OFlags};
 
 use super::blocks;
-use super::journal::Journal;
+use super::journal::{Journal, RECORD};
 use crate::error::{Error, Result};
 
 /// A link in the place of a file is not followed.
@@ -70,6 +70,7 @@ impl PartFile {
         }
         if let Some(of) = of {
             part.reserve(of.size)?;
+            part.reserve_records(of.size);
         }
         Ok((part, kept))
     }
@@ -105,6 +106,14 @@ impl PartFile {
             Err(_) if size > 0 => self.file.set_len(size).map_err(|error| unwritable(&self.path, &error)),
             Err(_) => Ok(()),
         }
+    }
+
+    /// Takes the space for the records too: where none is left in the middle, the bytes have theirs.
+    fn reserve_records(&mut self, size: u64) {
+        let journal = self.journal.get_mut().unwrap_or_else(PoisonError::into_inner).file();
+        let most = journal.metadata().map_or(0, |found| found.len()) + blocks::count(size) * RECORD as u64;
+        // file systems without it find out while writing
+        let _ = rustix::fs::fallocate(journal, FallocateFlags::KEEP_SIZE, 0, most);
     }
 
     fn no_space(&self, size: u64) -> Error {
@@ -162,6 +171,10 @@ impl PartFile {
         let target = &self.target;
         self.file.set_len(size).map_err(|error| unwritable(&self.path, &error))?;
         self.file.sync_all().map_err(|error| unwritable(&self.path, &error))?;
+        if !is_still(&self.file, &self.path) {
+            let taken = Error::general(format!("{} was replaced while it was written", self.path.display()));
+            return Err(taken.hint("choose a directory that only you can write to with -O PATH"));
+        }
         let part = tempfile::TempPath::try_from_path(&self.path).map_err(|error| unwritable(&self.path, &error))?;
         self.gone.store(true, Ordering::Relaxed);
         let named = if force { part.persist(target) } else { part.persist_noclobber(target) };
@@ -259,12 +272,14 @@ fn lock(file: &File, path: &Path) -> Result<()> {
         Err(TryLockError::Error(error)) => return Err(unwritable(path, &error)),
     }
     // the run that held it may have given it its final name just now
+    if is_still(file, path) { Ok(()) } else { Err(busy()) }
+}
+
+/// Whether the path is still that of the open file.
+fn is_still(file: &File, path: &Path) -> bool {
     let same =
         |one: &std::fs::Metadata, other: &std::fs::Metadata| (one.dev(), one.ino()) == (other.dev(), other.ino());
-    match (file.metadata(), path.symlink_metadata()) {
-        (Ok(locked), Ok(named)) if same(&locked, &named) => Ok(()),
-        _ => Err(busy()),
-    }
+    matches!((file.metadata(), path.symlink_metadata()), (Ok(open), Ok(named)) if same(&open, &named))
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Error {
