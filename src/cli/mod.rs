@@ -81,6 +81,7 @@ pub enum Command {
     #[command(visible_alias = "ls")]
     List(commands::list::Args),
     Describe(commands::describe::Args),
+    Convert(commands::convert::Args),
     Install(commands::install::Args),
     Uninstall(commands::uninstall::Args),
     Check(commands::check::Args),

@@ -1,16 +1,19 @@
 //! `get`: the newest snapshot to a file, proved.
 
 mod again;
+pub(in crate::commands) mod dir;
+pub(in crate::commands) mod disaster;
 mod find;
 pub(in crate::commands) mod item;
 pub(in crate::commands) mod place;
+mod target;
 
 use std::io::IsTerminal;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use semver::Version;
 use tokio_util::sync::CancellationToken;
 
@@ -29,20 +32,26 @@ use again::Again;
 pub(in crate::commands) use find::warn_of_foreign;
 use find::{Found, find};
 use item::Item;
+use target::{check_target, file_name, target};
 
 /// Download the newest snapshot of a cluster to a file, proved
 ///
 /// The file gets its name only after the sha256 at its end matched. The backup
-/// service of the cluster is asked first, through the API server, and then S3.
+/// service of the cluster is asked first, through the API server, and then S3. An
+/// API server that does not answer is waited for 5 s in all, or for
+/// --request-timeout.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the etcd cluster
-    #[arg(value_name = "CLUSTER", add = live::clusters(), required_unless_present_any = ["path", "service_url"])]
+    #[arg(value_name = "CLUSTER", add = live::clusters(), required_unless_present_any = ["path", "service_url", "dir"])]
     cluster: Option<String>,
-    /// Where to get it from: the backup service, then S3; or only one of them
+    /// Where to get it from: the backup service, then S3; or only one place
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
     from: From,
+    /// Directory with the backups, such as a mounted disk; contacts nobody
+    #[arg(long, value_name = "PATH", required_if_eq("from", "dir"), value_hint = ValueHint::DirPath, conflicts_with_all = ["service_url", "path"])]
+    dir: Option<PathBuf>,
     /// File or directory, or - for stdout [default: the snapshot's own name]
     #[arg(short = 'O', long = "output-file", value_name = "FILE")]
     file: Option<PathBuf>,
@@ -80,6 +89,9 @@ Examples:
 
   # Kubernetes is gone: straight from S3 with your own AWS credentials
   kubectl etcdbackup get etcd-a --from s3 --bucket etcd-backups
+
+  # from a disk mounted by hand: neither Kubernetes nor S3
+  sudo kubectl etcdbackup get etcd-a --from dir --dir /mnt
 
   # to a place of your choice
   kubectl etcdbackup get etcd-a -O /tmp/etcd-a.backup
@@ -145,6 +157,7 @@ enum From {
     Auto,
     Service,
     S3,
+    Dir,
 }
 
 /// A revision as people write it.
@@ -188,21 +201,26 @@ impl Args {
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     check(&args)?;
     let again = Again::typed();
-    let named = args.file.as_ref().filter(|file| !file.is_dir()).map(|file| target(&args, file.clone()));
-    if let Some(named) = &named {
+    let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
+    let named = args.file.as_ref().filter(|file| !file.is_dir()).map(|file| target(args.force, file.clone()));
+    // --force would be no advice for the snapshot's own file
+    if let Some(named) = named.as_ref().filter(|_| args.dir.is_none()) {
         check_target(named, &again)?;
     }
     if named == Some(Target::Stdout) && std::io::stdout().is_terminal() {
         return Err(Error::usage("-O - would write the snapshot to this terminal").hint("redirect it, or name a file"));
     }
-    let found = until_interrupted(find(&args, kube, ui)).await.map_err(interrupted)?;
+    let found = until_interrupted(find(&args, kube, ui)).await.map_err(|error| unfound(error, &args, kube))?;
+    // what brings the bytes now may well be slow
+    kube.patience.lift();
     if let Some(format) = args.output {
         return ui.data(selection(&found.item, format)?);
     }
     let target = match named {
         Some(named) => named,
-        None => target(&args, args.file.clone().unwrap_or_default().join(file_name(&found.item)?)),
+        None => target(args.force, args.file.clone().unwrap_or_default().join(file_name(&found.item)?)),
     };
+    found.refuse_store(&target)?;
     check_target(&target, &again)?;
     let stop = CancellationToken::new();
     let fetching = fetch(&found, &target, &args, &stop, ui);
@@ -220,16 +238,20 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }
 }
 
-/// What became of the file when the command was interrupted before the download.
-fn interrupted(error: Error) -> Error {
+/// What became of the file when the command ended before the download, and what else can be tried.
+fn unfound(error: Error, args: &Args, kube: &KubeFlags) -> Error {
     match error.kind() {
         ErrorKind::Interrupted => error.hint("no file was written; run it again"),
-        _ => error,
+        _ if args.dir.is_some() || args.service_url.is_some() => error,
+        _ => disaster::advise(error, "get", args.cluster(), &args.s3, kube),
     }
 }
 
 fn check(args: &Args) -> Result<()> {
     let s3 = args.s3.first_given();
+    if args.dir.is_some() {
+        check_only_dir(args.from == From::Auto || args.from == From::Dir, s3)?;
+    }
     if let Some(flag) = s3.filter(|_| args.from == From::Service) {
         return Err(Error::usage(format!("{flag} cannot be used with --from service, which does not read S3"))
             .hint("leave one of them out"));
@@ -242,42 +264,17 @@ fn check(args: &Args) -> Result<()> {
     args.cluster.as_deref().map_or(Ok(()), check_directory_name)
 }
 
-/// Refuses a target before anything is transferred.
-fn check_target(target: &Target, again: &Again) -> Result<()> {
-    if let Target::File { path, .. } = target {
-        check_directory(path)?;
-    }
-    let replaceable = matches!(target, Target::File { path, .. } if path.is_file() && !path.is_symlink());
-    target.check().map_err(|error| match replaceable {
-        true => error.hint(format!("replace it: {}; or choose another with -O PATH", again.with("--force", None))),
-        false => error,
-    })
-}
-
-/// Refuses a file in a directory that is not there; a slash at the end means a directory.
-fn check_directory(file: &Path) -> Result<()> {
-    let ends_in_slash = file.as_os_str().as_encoded_bytes().ends_with(b"/");
-    let directory = if ends_in_slash { Some(file) } else { file.parent() };
-    match directory.filter(|directory| !directory.as_os_str().is_empty()) {
-        Some(directory) if !directory.exists() => {
-            let shown = directory.display();
-            Err(Error::general(format!("directory {shown} does not exist")).hint(format!("mkdir -p {shown}")))
+/// Refuses what has no meaning with --dir; `from` is whether --from lets it be.
+///
+/// # Errors
+/// [`ErrorKind::Usage`].
+pub(super) fn check_only_dir(from: bool, s3_flag: Option<&str>) -> Result<()> {
+    match s3_flag.or((!from).then_some("another --from")) {
+        Some(flag) => {
+            Err(Error::usage(format!("{flag} cannot be used with --dir, which reads a directory and contacts nobody"))
+                .hint("leave one of them out"))
         }
-        Some(directory) if !directory.is_dir() => {
-            Err(Error::general(format!("{} is not a directory", directory.display()))
-                .hint("name another place with -O PATH"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// The snapshot's own name as that of a file here.
-fn file_name(item: &Item) -> Result<&str> {
-    match item.name.as_str() {
-        "" | "." | ".." => {
-            Err(Error::usage(format!("{} names no file", item.location())).hint("name one with -O FILE"))
-        }
-        name => Ok(name),
+        None => Ok(()),
     }
 }
 
@@ -290,13 +287,6 @@ pub(super) fn check_directory_name(cluster: &str) -> Result<()> {
     }
     Err(Error::usage(format!("{cluster:?} is not the name of a cluster"))
         .hint("name it as in CLUSTER -n NAMESPACE; kubectl etcdbackup list -A shows which there are"))
-}
-
-fn target(args: &Args, path: PathBuf) -> Target {
-    match path.to_str() {
-        Some("-") => Target::Stdout,
-        _ => Target::File { path, force: args.force },
-    }
 }
 
 async fn fetch(found: &Found, target: &Target, args: &Args, stop: &CancellationToken, ui: &Ui) -> Result<Proof> {

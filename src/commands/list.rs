@@ -6,15 +6,16 @@ pub(super) mod table;
 
 pub(super) use rows::{schedule, standing};
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use kube::api::{ApiResource, DynamicObject, ListParams};
 use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
-use super::get::check_directory_name;
 use super::get::item::Item;
+use super::get::{check_directory_name, check_only_dir, disaster};
 use crate::api::{EtcdBackup, names};
 use crate::cli::completion::live;
 use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
@@ -27,7 +28,8 @@ const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// List EtcdBackups, and the stored snapshots of a cluster
 ///
-/// What cannot be listed is an error after the rest, and its exit code.
+/// What cannot be listed is an error after the rest, and its exit code. Where no
+/// API server answers within 5 s, the snapshots in --bucket are all there is.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -37,8 +39,11 @@ pub struct Args {
     /// Where to look: S3, else the service, which tells of its newest only
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
     from: From,
+    /// Directory with the backups, such as a mounted disk; contacts nobody
+    #[arg(long, value_name = "PATH", required_if_eq("from", "dir"), value_hint = ValueHint::DirPath, conflicts_with_all = ["path", "all_namespaces", "selector"])]
+    dir: Option<PathBuf>,
     /// Only the snapshots of a history: a name, or latest
-    #[arg(long, value_name = "NAME", requires = "cluster", conflicts_with = "path")]
+    #[arg(long, value_name = "NAME", conflicts_with = "path")]
     history: Option<String>,
     /// EtcdBackups of all namespaces
     #[arg(short = 'A', long, conflicts_with_all = ["cluster", "path"])]
@@ -70,6 +75,9 @@ Examples:
   # without Kubernetes
   kubectl etcdbackup list etcd-a --from s3 --bucket etcd-backups
 
+  # from a disk mounted by hand: neither Kubernetes nor S3
+  sudo kubectl etcdbackup list --from dir --dir /mnt
+
   # what etcd-operator v0.8 and later stored under a path of its own
   kubectl etcdbackup list --path etcd-backups/etcd.backup
 
@@ -92,6 +100,7 @@ pub(super) enum From {
     Auto,
     Service,
     S3,
+    Dir,
 }
 
 /// How to print the list.
@@ -119,10 +128,17 @@ struct Listed {
 /// The last one of what could not be listed, after the rest was printed; the others are warnings.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     args.cluster.as_deref().map_or(Ok(()), check_directory_name)?;
+    if let Some(path) = &args.dir {
+        check_only_dir(args.from == From::Auto || args.from == From::Dir, args.s3.first_given())?;
+        let snapshots = stored::in_dir(path, args.cluster.as_deref(), args.history.as_deref(), kube, ui).await?;
+        let listed = Listed { snapshots, ..Listed::default() };
+        return render(&listed, &args)?.map_or(Ok(()), |text| ui.data(text));
+    }
+    let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
     let place = &args.s3.place;
-    let for_snapshots = args.s3 != S3ReadFlags::default() || args.from != From::Auto;
+    let for_snapshots = args.s3 != S3ReadFlags::default() || args.from != From::Auto || args.history.is_some();
     if for_snapshots && args.cluster.is_none() && place.path.is_none() {
-        return Err(Error::usage("--from and the S3 flags are about the snapshots of a cluster")
+        return Err(Error::usage("--from, --history and the S3 flags are about the snapshots of a cluster")
             .hint("name the cluster: kubectl etcdbackup list CLUSTER …"));
     }
     if let Some(flag) = args.s3.first_given().filter(|_| args.from == From::Service) {
@@ -134,6 +150,9 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     if !only_store {
         match objects(&args, kube, ui).await {
             Ok(found) => (listed.objects, listed.backups) = found,
+            Err(error) if place.bucket.is_some() && !kube.patience.answered() => {
+                ui.warn(format!("EtcdBackups not listed: {}", error.message()));
+            }
             Err(error) => listed.failed.push(error),
         }
     }
@@ -152,7 +171,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     listed.failed.dedup_by(|later, earlier| later.message().contains(earlier.message()));
     let last = listed.failed.pop();
     listed.failed.iter().for_each(|error| ui.warn(error.message()));
-    last.map_or(Ok(()), Err)
+    let cluster = args.cluster.as_deref().unwrap_or_default();
+    last.map_or(Ok(()), |error| Err(disaster::advise(error, "list", cluster, &args.s3, kube)))
 }
 
 /// kubectl's words for an empty list.

@@ -3,6 +3,7 @@
 pub mod agent;
 pub mod check;
 pub mod completion;
+pub mod convert;
 pub mod create;
 pub mod credentials;
 pub mod describe;
@@ -52,6 +53,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,
         Command::Uninstall(args) => until_interrupted(uninstall::run(args, &kube, ui)).await,
         Command::Check(args) => until_interrupted(check::run(args, &kube, ui)).await,
+        Command::Convert(args) => convert::run(&args, &kube, ui),
         Command::Completion(args) => completion::run(&args, ui),
         Command::Version(args) => until_interrupted(version::run(args, &kube, ui)).await,
         Command::Operator(args) => operator::run(args, &kube).await,

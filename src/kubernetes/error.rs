@@ -35,6 +35,15 @@ pub(super) fn is_unknown_path(error: &kube::Error) -> bool {
         && (status.reason == UNPARSED || status.message.contains("could not find the requested resource"))
 }
 
+/// Whether a server answered, be it a refusal; one that says that it cannot has not.
+pub(super) fn is_answer<T>(result: &kube::Result<T>) -> bool {
+    match result {
+        Ok(_) => true,
+        Err(kube::Error::Api(status)) => status.code < 500,
+        Err(_) => false,
+    }
+}
+
 /// Whether what came back for `/version` is an answer of Kubernetes, be it a refusal.
 pub(super) fn is_kubernetes<T>(version: &kube::Result<T>) -> bool {
     match version {

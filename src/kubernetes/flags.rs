@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use clap::Args;
 
+use super::patience::Patience;
+
 /// The heading in `--help` above the flags that are kubectl's.
 pub const HEADING: &str = "Flags as in kubectl";
 
@@ -61,6 +63,17 @@ pub struct KubeFlags {
     /// Time for a request to the API server, such as 30s; 0 means no limit
     #[arg(long, global = true, value_name = "DURATION", value_parser = parse_duration, help_heading = HEADING)]
     pub request_timeout: Option<Duration>,
+    /// How long the command waits for the API server in all; no flag.
+    #[arg(skip)]
+    pub patience: Patience,
+}
+
+impl KubeFlags {
+    /// The same flags for a command that has a way without Kubernetes; `known` where all that the way needs was given.
+    #[must_use]
+    pub fn with_another_way(&self, known: bool) -> Self {
+        Self { patience: Patience::short(known), ..self.clone() }
+    }
 }
 
 /// A duration as kubectl takes it: `90s`, `1m30s`, `2h`, or `0`.

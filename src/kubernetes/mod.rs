@@ -4,6 +4,7 @@ mod apply;
 mod error;
 pub mod flags;
 pub mod forward;
+pub mod patience;
 mod session;
 
 pub use apply::{Applied, DryRun, Force, apply, create};

@@ -1,13 +1,15 @@
 //! A connection to the API server, made from kubectl's flags and files.
 
+use std::io::IsTerminal;
 use std::path::Path;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use kube::config::{ExecInteractiveMode, KubeConfigOptions, Kubeconfig, KubeconfigError};
 use kube::{Client, Config};
 
 use super::error::{self, explain};
 use super::flags::KubeFlags;
+use super::patience::{self, Patience};
 use crate::error::{Error, Result, chain};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -22,16 +24,20 @@ pub struct Session {
     pub namespace: String,
     /// The API server's URL, for messages.
     pub server: String,
+    /// `--request-timeout`; zero means none.
     request_timeout: Option<Duration>,
+    patience: Patience,
 }
 
 impl Session {
-    /// Reads the kubeconfig (or, in a pod, the ServiceAccount) and makes a client; contacts nobody.
+    /// Reads the kubeconfig (or, in a pod, the ServiceAccount) and makes a client. Contacts nobody, but runs the
+    /// kubeconfig's credential plugin.
     ///
     /// # Errors
-    /// [`ErrorKind::General`](crate::error::ErrorKind::General) when there is no usable configuration.
+    /// [`ErrorKind::General`](crate::error::ErrorKind::General) when there is no usable configuration;
+    /// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut) for a plugin that outlasts the flags' patience.
     pub async fn connect(flags: &KubeFlags) -> Result<Self> {
-        Self::from_config(load(flags).await?, flags)
+        Self::from_config(load(flags).await?, flags).await
     }
 
     /// As [`Session::connect`], but a credential plugin gets neither the terminal nor stderr.
@@ -43,38 +49,76 @@ impl Session {
         if let Some(plugin) = &mut config.auth_info.exec {
             plugin.interactive_mode = Some(ExecInteractiveMode::Never);
         }
-        Self::from_config(config, flags)
+        Self::from_config(config, flags).await
     }
 
-    fn from_config(mut config: Config, flags: &KubeFlags) -> Result<Self> {
+    async fn from_config(mut config: Config, flags: &KubeFlags) -> Result<Self> {
         override_by(&mut config, flags)?;
-        config.connect_timeout = Some(CONNECT_TIMEOUT);
+        let (request_timeout, patience) = (flags.request_timeout, flags.patience.clone());
+        if let Some(over) = patience.over().filter(|_| request_timeout.is_none()) {
+            return Err(over);
+        }
+        config.connect_timeout = Some(request_timeout.unwrap_or(CONNECT_TIMEOUT)).filter(|limit| !limit.is_zero());
         // the default policy waits up to 1000 s between 15 tries: a person would take it for a hang
         config.default_retry = false;
         let (namespace, server) = (config.default_namespace.clone(), config.cluster_url.to_string());
+        if let Some(plugin) = config.auth_info.exec.as_mut().filter(|_| patience.left().is_some() && !is_on_terminal())
+        {
+            // it would hold our stderr open when it outlasts us, and a pipeline would wait for it
+            plugin.interactive_mode = Some(ExecInteractiveMode::Never);
+        }
         let plugin = config.auth_info.exec.as_ref().and_then(|plugin| plugin.command.clone());
-        let client = Client::try_from(config).map_err(|error| match (&error, plugin) {
+        let runs = config.auth_info.exec.is_some() || config.auth_info.auth_provider.is_some();
+        let limit = patience.left().filter(|_| runs && !is_zero(request_timeout));
+        let limit = limit.map(|left| request_timeout.unwrap_or(left));
+        let began = Instant::now();
+        let Some(client) = client(config, limit).await else {
+            patience.spend(began.elapsed(), false);
+            return Err(patience.ran_out(no_login(plugin.as_deref(), request_timeout)));
+        };
+        patience.spend(began.elapsed(), false);
+        let client = client.map_err(|error| match (&error, plugin) {
             (kube::Error::Auth(_), Some(plugin)) => {
                 explain(&error, &server).hint(format!("the kubeconfig logs in with {plugin:?}: is it on your PATH?"))
             }
             (kube::Error::Auth(_), None) => explain(&error, &server),
             _ => Error::general(format!("cannot use the kubeconfig and the flags: {}", chain(&error))),
         })?;
-        let request_timeout = flags.request_timeout.filter(|timeout| !timeout.is_zero());
-        Ok(Self { client, namespace, server, request_timeout })
+        Ok(Self { client, namespace, server, request_timeout, patience })
     }
 
-    /// Runs one request under `--request-timeout`, else under `default`.
+    /// Runs one request under `--request-timeout`, else under `default` or what is left of the flags' patience.
     ///
     /// # Errors
     /// The request's, in kubectl's words, or [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut).
     pub async fn request<T>(&self, default: Duration, call: impl Future<Output = kube::Result<T>>) -> Result<T> {
-        let limit = self.request_timeout.unwrap_or(default);
-        match tokio::time::timeout(limit, call).await {
-            Ok(Err(error)) if error::is_unknown_path(&error) => Err(self.unknown_path(&error, limit).await),
+        let (limit, told) = self.limit(default);
+        let late = || {
+            Error::timed_out(format!("no answer from the API server {} within {told:?}", self.server))
+                .hint("raise --request-timeout")
+        };
+        if limit.is_zero() {
+            return Err(self.patience.over().unwrap_or_else(late));
+        }
+        let began = Instant::now();
+        let answer = tokio::time::timeout(limit, call).await;
+        self.patience.spend(began.elapsed(), answer.as_ref().is_ok_and(error::is_answer));
+        match answer {
+            Ok(Err(error)) if error::is_unknown_path(&error) => {
+                Err(self.unknown_path(&error, self.limit(default).0).await)
+            }
             Ok(answer) => answer.map_err(|error| explain(&error, &self.server)),
-            Err(_) => Err(Error::timed_out(format!("no answer from the API server {} within {limit:?}", self.server))
-                .hint("raise --request-timeout")),
+            Err(_) => Err(self.patience.ran_out(late())),
+        }
+    }
+
+    /// The time for a request, and what to call it: a person knows nothing of earlier requests.
+    fn limit(&self, default: Duration) -> (Duration, Duration) {
+        match (self.request_timeout, self.patience.left()) {
+            (Some(Duration::ZERO), _) => (Duration::MAX, Duration::MAX),
+            (Some(limit), _) => (limit, limit),
+            (None, Some(left)) if left < default => (left, patience::TOTAL.min(default)),
+            (None, _) => (default, default),
         }
     }
 
@@ -94,6 +138,29 @@ impl Session {
         };
         tokio::time::timeout(limit, asked).await.unwrap_or(explained)
     }
+}
+
+/// Makes the client, which runs the credential plugin and waits for it; `None` when that takes longer than `limit`.
+/// A plugin that is late is left to itself: it may be waiting for a person.
+async fn client(config: Config, limit: Option<Duration>) -> Option<kube::Result<Client>> {
+    let Some(limit) = limit else { return Some(Client::try_from(config)) };
+    let made = tokio::task::spawn_blocking(move || Client::try_from(config));
+    tokio::time::timeout(limit, made).await.ok()?.ok()
+}
+
+fn no_login(plugin: Option<&str>, request_timeout: Option<Duration>) -> Error {
+    let (plugin, limit) = (plugin.unwrap_or("auth-provider"), request_timeout.unwrap_or(patience::TOTAL));
+    Error::timed_out(format!("cannot log in to the cluster: credential plugin {plugin:?} did not end within {limit:?}"))
+        .hint("raise --request-timeout if it waits for you")
+}
+
+/// Whether a person could answer a credential plugin.
+fn is_on_terminal() -> bool {
+    std::io::stdin().is_terminal()
+}
+
+fn is_zero(timeout: Option<Duration>) -> bool {
+    timeout.is_some_and(|timeout| timeout.is_zero())
 }
 
 /// The kubeconfig of the flags, else of the environment, where it can be read; contacts nobody.
@@ -237,5 +304,4 @@ fn unusable(error: &KubeconfigError) -> Error {
     }
 }
 
-const WITHOUT: &str =
-    "set KUBECONFIG or --kubeconfig; without Kubernetes: kubectl etcdbackup get CLUSTER --from s3 --bucket NAME";
+const WITHOUT: &str = "set KUBECONFIG or --kubeconfig";

@@ -1,6 +1,7 @@
 //! Places to read a snapshot from: what is there, which one is wanted, and its bytes. Writes nothing.
 
 pub mod clusters;
+pub mod dir;
 pub mod flags;
 pub mod object;
 pub mod origin;
@@ -88,6 +89,11 @@ fn unsuitable(want: &Version, have: &Version) -> Error {
         "requested version ({}.{}) is not compatible with the backup ({}.{})",
         want.major, want.minor, have.major, have.minor
     ))
+}
+
+/// `1 snapshot`, `2 snapshots`.
+pub fn counted(count: usize) -> String {
+    format!("{count} {}", if count == 1 { "snapshot" } else { "snapshots" })
 }
 
 /// The revision of the snapshot before `snapshot` in its history.

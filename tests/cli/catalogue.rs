@@ -33,6 +33,9 @@
 //! | API server goes away meanwhile | 0, 6 | on_cluster/api_stopped.rs |
 //! | something else than Kubernetes answers | 1 | here: `nonsense_is_not_taken_for_a_missing_crd` |
 //! | kubeconfig missing, broken, wrong names | 1, 5 | here: `each_fault_of_a_kubeconfig_says_what_to_run`; usage.rs |
+//! | no API server that answers, and another way | 0, 1, 5, 6 | disaster.rs |
+//! | a disk that is not there, closed, ambiguous | 3, 5 | get_from_dir.rs |
+//! | a manifest that cannot be converted | 2, 3 | convert.rs |
 //! | wrong words | 2 | usage.rs, install.rs, catalogue_typing.rs |
 //! | `check`, `install`, `uninstall` | 3, 5, 6 | install.rs; on_cluster/check.rs, on_cluster/install.rs |
 //! | interrupted | 130 | get_from_url.rs: `an_interrupted_download_says_that_there_is_no_file`; create_wizard.rs |

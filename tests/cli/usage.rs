@@ -57,5 +57,5 @@ fn install_prints_its_objects_without_a_kubeconfig() {
 
 #[test]
 fn without_a_kubeconfig_the_way_without_kubernetes_is_named() {
-    assert_snapshot!(Sandbox::new().run("create etcd-a --bucket etcd-backups --ambient"));
+    assert_snapshot!(Sandbox::new().run("get etcd-a"));
 }

@@ -10,6 +10,7 @@ mod bare_operator;
 mod check;
 mod cluster;
 mod completion;
+mod convert;
 mod crd;
 mod create;
 mod credentials;

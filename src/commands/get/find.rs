@@ -2,22 +2,23 @@
 
 use std::io::Read;
 use std::net::IpAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::item::Item;
 use super::place::{self, At, Resolved};
-use super::{Args, From};
+use super::{Args, From, dir};
 use crate::aws::S3;
 use crate::aws::s3::read_ca_bundle;
 use crate::cli::{KubeFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{self, Session};
+pub(super) use crate::source::counted;
 use crate::source::origin::Origin;
 use crate::source::s3::probe;
 use crate::source::service::{Door, ServiceSource};
 use crate::source::{self, Listing, StoredSnapshot, Wanted, clusters, object, path};
-use crate::transfer::download::How;
+use crate::transfer::download::{How, Target};
 
 /// Longest token that is read: those of Kubernetes have about 1 KiB.
 const MOST_TOKEN: u64 = 64 * 1024;
@@ -33,9 +34,26 @@ pub(super) struct Found {
 enum Way {
     Service(Arc<ServiceSource>, StoredSnapshot),
     S3 { s3: Box<S3>, key: String, etag: Option<String> },
+    File(PathBuf),
 }
 
 impl Found {
+    /// A snapshot that is a file here.
+    pub(super) fn in_file(item: Item, older: Option<u64>, file: PathBuf) -> Self {
+        Self { item, older, way: Way::File(file) }
+    }
+
+    /// Refuses a target beside the snapshot itself.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Usage`].
+    pub(super) fn refuse_store(&self, target: &Target) -> Result<()> {
+        match &self.way {
+            Way::File(file) => dir::refuse_store(file, target),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the backup service offers it.
     pub(super) fn is_of_service(&self) -> bool {
         matches!(self.way, Way::Service(..))
@@ -44,7 +62,8 @@ impl Found {
     /// The bytes, and what is sensible to fetch them.
     ///
     /// # Errors
-    /// [`ErrorKind::General`] for a listing without size or ETag: such bytes cannot be pinned.
+    /// [`ErrorKind::General`] for a listing without size or ETag: such bytes cannot be pinned; those of
+    /// [`source::dir::open`].
     pub(super) async fn origin(&self) -> Result<(Origin, How)> {
         match &self.way {
             Way::Service(source, snapshot) => {
@@ -60,6 +79,7 @@ impl Found {
                 let how = if near { How::NEAR } else { How::NETWORK };
                 Ok((object::origin(s3, key, etag, size).await, how))
             }
+            Way::File(file) => Ok((source::dir::open(file)?, How::NEAR)),
         }
     }
 }
@@ -85,15 +105,19 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Found
         let source = ServiceSource::at(url)?.through(door(args, kube)?);
         return offered(source, &wanted, ui).await.map_err(NoService::into_error);
     }
+    if let Some(path) = &args.dir {
+        return dir::find(path, args, &wanted, kube, ui).await;
+    }
     let mut why = None;
     if args.from != From::S3 && args.s3.place.path.is_none() {
         match from_service(args, kube, &wanted, ui).await {
             Ok(found) => return Ok(found),
             Err(NoService::Unreachable(error)) if args.from == From::Auto => {
-                ui.say(format!("{}; trying s3", error.message()));
+                let skipped = if kube.patience.answered() { "" } else { "backup service not asked: " };
+                ui.say(format!("{skipped}{}; trying s3", error.message()));
                 why = Some(error);
             }
-            Err(NoService::Unreachable(error)) => return Err(clusters::suggest(error, args.cluster(), kube).await),
+            Err(NoService::Unreachable(error)) => return Err(suggest(error, args, kube).await),
             Err(NoService::Refused(error)) => return Err(error),
         }
     }
@@ -105,8 +129,13 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Found
     match place.bucket.is_some() || place.path.is_some() {
         // these promise that no API server is contacted
         true if args.from == From::S3 => Err(error),
-        _ => Err(clusters::suggest(error, args.cluster(), kube).await),
+        _ => Err(suggest(error, args, kube).await),
     }
+}
+
+/// Adds which clusters are there, unless that would be asked of an API server that does not answer.
+async fn suggest(error: Error, args: &Args, kube: &KubeFlags) -> Error {
+    if kube.patience.answered() { clusters::suggest(error, args.cluster(), kube).await } else { error }
 }
 
 /// What the last source says, and after it what the one before advised: either may be the way on.
@@ -199,11 +228,6 @@ async fn at_path(s3: &S3, key: &str, wanted: &Wanted, ui: &Ui) -> Result<Found> 
     let older = path::next_older(&stored, snapshot);
     let way = Way::S3 { s3: Box::new(s3.clone()), key: snapshot.key.clone(), etag: snapshot.etag.clone() };
     Ok(Found { item: Item::of_path(snapshot, s3), older, way })
-}
-
-/// `1 snapshot`, `2 snapshots`.
-fn counted(count: usize) -> String {
-    format!("{count} {}", if count == 1 { "snapshot" } else { "snapshots" })
 }
 
 /// Says which objects in a cluster's directory are no snapshots.

@@ -43,6 +43,11 @@ pub(in crate::commands) enum Place {
         #[serde(skip_serializing_if = "Option::is_none")]
         layout: Option<Layout>,
     },
+    Dir {
+        path: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        layout: Option<Layout>,
+    },
 }
 
 impl Item {
@@ -55,6 +60,11 @@ impl Item {
     pub fn of_s3(snapshot: &StoredSnapshot, s3: &S3, layout: Layout) -> Self {
         let place = Place::S3 { bucket: s3.bucket.clone(), key: snapshot.location.clone(), layout: Some(layout) };
         Self::of(snapshot, place)
+    }
+
+    /// A snapshot in a directory of this machine.
+    pub fn of_dir(snapshot: &StoredSnapshot, layout: Option<Layout>) -> Self {
+        Self::of(snapshot, Place::Dir { path: snapshot.location.clone(), layout })
     }
 
     fn of(snapshot: &StoredSnapshot, place: Place) -> Self {
@@ -88,14 +98,16 @@ impl Item {
         match self.place {
             Place::Service { .. } => "service",
             Place::S3 { .. } => "s3",
+            Place::Dir { .. } => "dir",
         }
     }
 
-    /// The URL.
+    /// The URL, or the path.
     pub fn location(&self) -> String {
         match &self.place {
             Place::Service { url } => url.clone(),
             Place::S3 { bucket, key, .. } => format!("s3://{bucket}/{key}"),
+            Place::Dir { path, .. } => path.clone(),
         }
     }
 }

@@ -1,7 +1,10 @@
 //! The snapshots of a cluster that are really stored.
 
+use std::path::Path;
+
 use super::From;
 use crate::cli::{KubeFlags, S3ReadFlags, Ui};
+use crate::commands::get::dir;
 use crate::commands::get::item::Item;
 use crate::commands::get::place::{self, At, Resolved};
 use crate::commands::get::warn_of_foreign;
@@ -83,6 +86,28 @@ async fn listed_where_it_is(mut place: Resolved, cluster: &str, history: Option<
         Err(_) if place.follow(ui) => listed(&place, cluster, history, ui).await,
         found => found,
     }
+}
+
+/// Lists what a directory of this machine holds of a cluster, or of the only one that is there.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for no snapshots and for several clusters; those of the disk.
+pub(super) async fn in_dir(
+    path: &Path,
+    cluster: Option<&str>,
+    history: Option<&str>,
+    kube: &KubeFlags,
+    ui: &Ui,
+) -> Result<Vec<Item>> {
+    let sought = dir::sought(path, cluster, kube);
+    let mut items = Vec::new();
+    for found in dir::look(&sought, ui).await?.of_one_cluster(&sought)? {
+        ui.say(format!("dir: {}", found.path.display()));
+        warn_of_foreign(&found.listing, ui);
+        let layout = found.layout;
+        items.extend(of_history(found.listing, history)?.iter().map(|snapshot| Item::of_dir(snapshot, layout)));
+    }
+    Ok(items)
 }
 
 /// Every layout counts: `list` shows what there is, and choosing is for `get`.
