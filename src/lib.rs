@@ -10,7 +10,7 @@
 //! | [`agent`] | takes a snapshot into the store; serves the store over HTTP |
 //! | [`source`] | places to read a snapshot from; writes nothing |
 //! | [`transfer`] | downloads and uploads; knows nothing of clusters |
-//! | [`snapshot`] | names, layouts, histories, the trailer hash; no I/O |
+//! | [`snapshot`] | names, layouts, histories, the trailer hash, the database in it; no I/O |
 //! | [`api`] | the Kubernetes types and their names; no I/O |
 //! | [`kubernetes`], [`aws`], [`etcd`] | the three services that are talked to |
 //! | [`error`], [`signals`], [`logging`] | one error type: a kind is an exit code; how the process ends; what it logs |

@@ -2,12 +2,16 @@
 //!
 //! Nothing here does I/O.
 
+pub mod bolt;
+pub mod keyspace;
 pub mod layout;
 pub mod metadata;
 pub mod name;
 pub mod path;
+pub mod proof;
 pub mod sha256;
 pub mod trailer;
+pub mod truth;
 
 pub use layout::{History, Layout};
 pub use name::SnapshotName;

@@ -14,6 +14,23 @@ pub const TRAILER_BYTES: u64 = 32;
 /// bbolt databases are a multiple of this many bytes (etcdutl's rule; pages are at least 4 KiB).
 const BLOCK_BYTES: u64 = 512;
 
+/// Whether a snapshot of `size` bytes can have a trailer.
+///
+/// # Errors
+/// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) when it is empty or cannot.
+pub fn check_size(size: u64) -> Result<()> {
+    if size == 0 {
+        return Err(Error::unproved("snapshot is empty"));
+    }
+    let rest = size % BLOCK_BYTES;
+    if rest == TRAILER_BYTES && size >= BLOCK_BYTES {
+        return Ok(());
+    }
+    let sentence =
+        format!("snapshot has no sha256 trailer (size {size} % {BLOCK_BYTES} = {rest}, not {TRAILER_BYTES})");
+    Err(Error::unproved(sentence).hint("cut short, or copied from a data directory? Such a file cannot be proved"))
+}
+
 /// A snapshot whose trailer matched.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Proof {
@@ -76,17 +93,7 @@ impl TrailerHasher {
     /// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) when the snapshot is empty, has no
     /// trailer by its size, or has another one than its bytes ask for.
     pub fn finish(self) -> Result<Proof> {
-        if self.size == 0 {
-            return Err(Error::unproved("snapshot is empty"));
-        }
-        let rest = self.size % BLOCK_BYTES;
-        if rest != TRAILER_BYTES || self.size < BLOCK_BYTES {
-            return Err(Error::unproved(format!(
-                "snapshot has no sha256 trailer (size {} % {BLOCK_BYTES} = {rest}, not {TRAILER_BYTES})",
-                self.size
-            ))
-            .hint("cut short, or copied from a data directory? Such a file cannot be proved"));
-        }
+        check_size(self.size)?;
         let sha256 = self.sha.finish();
         if sha256 != self.held {
             return Err(Error::unproved(format!(
