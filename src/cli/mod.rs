@@ -80,6 +80,7 @@ pub enum Command {
     Get(commands::get::Args),
     #[command(visible_alias = "ls")]
     List(commands::list::Args),
+    Verify(commands::verify::Args),
     Describe(commands::describe::Args),
     Convert(commands::convert::Args),
     Install(commands::install::Args),

@@ -8,6 +8,7 @@ pub(in crate::commands) mod item;
 pub(in crate::commands) mod place;
 mod target;
 
+use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,7 +27,8 @@ use crate::cli::progress::Progress;
 use crate::cli::{KubeFlags, OutputFormat, S3ReadFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signals;
-use crate::snapshot::Proof;
+use crate::snapshot::{Proof, truth};
+use crate::source::file::LocalFile;
 use crate::transfer::download::{self, How, Target};
 use again::Again;
 pub(in crate::commands) use find::warn_of_foreign;
@@ -299,7 +301,9 @@ async fn fetch(found: &Found, target: &Target, args: &Args, stop: &CancellationT
     ui.say(format!("downloading {name} from {}", found.item.location()));
     let told = Arc::clone(&progress);
     let advance = Arc::new(move |bytes| told.lock().unwrap_or_else(PoisonError::into_inner).advance(bytes));
-    let proof = download::fetch(origin, target, &args.transfer.over(how), advance, stop).await;
+    let named = found.item.revision;
+    let check = move |file: &File, proof: &Proof| truth::revision_of(&LocalFile::of(file, proof.size), named);
+    let proof = download::fetch_checked(origin, target, &args.transfer.over(how), advance, stop, check).await;
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
     proof
 }

@@ -12,6 +12,7 @@ pub mod install;
 pub mod list;
 pub mod operator;
 pub mod uninstall;
+pub mod verify;
 pub mod version;
 
 use std::future::Future;
@@ -49,6 +50,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::Create(args) => create::run(args, &kube, ui).await,
         Command::Get(args) => get::run(args, &kube, ui).await,
         Command::List(args) => until_interrupted(list::run(args, &kube, ui)).await,
+        Command::Verify(args) => until_interrupted(verify::run(args, &kube, ui)).await,
         Command::Describe(args) => until_interrupted(describe::run(args, &kube, ui)).await,
         Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,
         Command::Uninstall(args) => until_interrupted(uninstall::run(args, &kube, ui)).await,

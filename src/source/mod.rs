@@ -2,7 +2,9 @@
 
 pub mod clusters;
 pub mod dir;
+pub mod file;
 pub mod flags;
+pub mod look;
 pub mod object;
 pub mod origin;
 pub mod path;

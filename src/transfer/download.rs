@@ -13,6 +13,7 @@ mod sequence;
 #[cfg(test)]
 mod tests;
 
+use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -137,6 +138,21 @@ pub async fn fetch(
     advance: Advance,
     stop: &CancellationToken,
 ) -> Result<Proof> {
+    fetch_checked(origin, target, how, advance, stop, |_, _| Ok(())).await
+}
+
+/// As [`fetch`], with one more check before a file gets its name; what went to stdout is not checked.
+///
+/// # Errors
+/// Those of [`fetch`] and of `check`; after [`ErrorKind::Unproved`] nothing is left.
+pub async fn fetch_checked(
+    origin: Origin,
+    target: &Target,
+    how: &How,
+    advance: Advance,
+    stop: &CancellationToken,
+    check: impl FnOnce(&File, &Proof) -> Result<()> + Send + 'static,
+) -> Result<Proof> {
     match target {
         Target::Stdout => {
             let seen = receive(&origin, None, Vec::new(), how, advance, stop).await?;
@@ -147,7 +163,13 @@ pub async fn fetch(
             let (part, kept) = opened;
             let part = Arc::new(part);
             let seen = receive(&origin, Some(part.clone()), kept, how, advance, stop).await;
-            let proved = seen.and_then(|seen| prove(seen, &origin));
+            let proved = match seen.and_then(|seen| prove(seen, &origin)) {
+                Ok(proof) => {
+                    let part = part.clone();
+                    blocking(move || check(part.file(), &proof).map(|()| proof)).await
+                }
+                failed => failed,
+            };
             if proved.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unproved) {
                 part.discard();
             }

@@ -7,10 +7,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
+
+use crate::pages::snapshot_with;
 
 /// Keys that every request is signed with, unless a test has others.
 pub const KEYS: (&str, &str) = ("AKIDOFTHESETESTS", "secret-of-these-tests");
@@ -201,13 +202,11 @@ impl Store {
     }
 }
 
-/// A snapshot of about so many bytes with a right trailer, no two blocks of which are alike.
+/// A snapshot of about so many bytes, no two blocks of which are alike.
 pub fn snapshot(bytes: u64) -> Vec<u8> {
-    let words = bytes / 512 * 64;
-    let mut all: Vec<u8> = (0..words).flat_map(|word| word.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()).collect();
-    let sha = Sha256::digest(&all);
-    all.extend_from_slice(&sha);
-    all
+    // the first three pages are those of the database
+    let words = 0..(bytes / 512 - 3) * 64;
+    snapshot_with(words.flat_map(|word| word.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes()).collect())
 }
 
 async fn converse(mut client: TcpStream, shared: &Shared) -> io::Result<()> {

@@ -36,8 +36,13 @@ mod help;
 mod install;
 mod list;
 mod manners;
+#[allow(dead_code, reason = "the unit tests of the reader use the rest")]
+#[path = "../harness/pages.rs"]
+mod pages;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod servers;
 mod store_pages;
 mod usage;
+mod verify;
+mod verify_damage;

@@ -210,11 +210,8 @@ impl Bucket<'_> {
     }
 }
 
-/// Bytes that pass for a snapshot: blocks and the sha256 of them.
-pub fn snapshot(blocks: usize, fill: u8) -> Vec<u8> {
-    use sha2::{Digest, Sha256};
-    let mut bytes = vec![fill; blocks * 512];
-    let sha = Sha256::digest(&bytes);
-    bytes.extend_from_slice(&sha);
-    bytes
+/// A small database as etcd could have written it, with the sha256 of it: pages of 512 bytes, of which the first three
+/// are in use and the others, free ones, hold `fill`. It is of a revision that no name in these tests exceeds.
+pub fn snapshot(pages: usize, fill: u8) -> Vec<u8> {
+    crate::pages::snapshot(pages, fill)
 }

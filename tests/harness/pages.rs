@@ -113,7 +113,12 @@ pub fn database(freelist: u64, pages: &[Vec<u8>]) -> Vec<u8> {
 
 /// The smallest one: one revision, greater than any that these tests name. Free pages hold `fill`.
 pub fn snapshot(pages: usize, fill: u8) -> Vec<u8> {
+    snapshot_with(vec![fill; (pages - 3) * PAGE])
+}
+
+/// The smallest one, with these bytes in free pages.
+pub fn snapshot_with(free: Vec<u8>) -> Vec<u8> {
     let (newest, one) = (revision(1 << 40, 0), record(b"a"));
     let root = leaf(&[(1, b"key", inline(&[(0, &newest, one)])), (1, b"meta", inline(&[]))]);
-    database(NO_FREELIST, &[page(2, LEAF, 2, 0, &root), vec![fill; (pages - 3) * PAGE]])
+    database(NO_FREELIST, &[page(2, LEAF, 2, 0, &root), free])
 }

@@ -15,6 +15,18 @@ pub struct Output {
     home: PathBuf,
 }
 
+impl Output {
+    /// Of a plugin that ran in this sandbox.
+    pub fn of(output: std::process::Output, sandbox: &Sandbox) -> Self {
+        Self {
+            stdout: output.stdout,
+            stderr: String::from_utf8(output.stderr).unwrap(),
+            code: output.status.code(),
+            home: sandbox.path().to_owned(),
+        }
+    }
+}
+
 impl fmt::Display for Output {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let home = self.home.display().to_string();
@@ -84,13 +96,7 @@ impl Sandbox {
     }
 
     pub fn run_words(&self, words: &[&str]) -> Output {
-        let output = self.command(words).output().unwrap();
-        Output {
-            stdout: output.stdout,
-            stderr: String::from_utf8(output.stderr).unwrap(),
-            code: output.status.code(),
-            home: self.path().to_owned(),
-        }
+        Output::of(self.command(words).output().unwrap(), self)
     }
 }
 

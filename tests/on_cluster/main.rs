@@ -28,6 +28,9 @@ mod list;
 mod network;
 mod old_sidecar;
 mod outages;
+#[path = "../harness/pages.rs"]
+#[allow(dead_code, reason = "parts from which tests of the reader make damaged ones")]
+mod pages;
 mod permissions;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

@@ -97,7 +97,7 @@ fn take(home: &Path) {
     };
     eventually("etcd answers", || etcdctl(&["put", "a", "b"]));
     assert!(etcdctl(&["snapshot", "save", "older"]));
-    assert!((0..8).all(|n| etcdctl(&["put", &format!("k{n}"), &"v".repeat(500)])));
+    assert!((0..14).all(|n| etcdctl(&["put", &format!("k{n}"), &"v".repeat(500)])));
     assert!(etcdctl(&["snapshot", "save", "newest"]));
     etcd.kill().unwrap();
     etcd.wait().unwrap();

@@ -126,6 +126,10 @@ impl PartFile {
             .hint("free some, or choose another directory with -O PATH")
     }
 
+    pub(super) fn file(&self) -> &File {
+        &self.file
+    }
+
     /// Bytes of the file.
     ///
     /// # Errors
