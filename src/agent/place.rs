@@ -14,8 +14,9 @@ use crate::error::{Error, Result};
 use crate::snapshot::layout::{Entry, classify};
 use crate::snapshot::metadata::{KeyHash, Metadata};
 use crate::snapshot::{History, Layout, PathName, SnapshotName};
-use crate::source::s3::probe;
-use crate::source::{Listing, StoredSnapshot};
+use crate::source::newest::greatest;
+use crate::source::s3::probe_for;
+use crate::source::{Extent, Listing, StoredSnapshot, Wanted};
 use crate::transfer::upload::{Destination, metadata_of};
 
 /// Greatest revisions of one history that are looked at for one of ours.
@@ -77,14 +78,23 @@ pub(super) async fn open(args: &BackupArgs, namespace: &str) -> Result<(S3, Plac
 
 async fn directory(s3: &S3, args: &BackupArgs, namespace: &str) -> Result<Place> {
     let place = store::place(&args.store, namespace);
-    let probed = probe(s3, place).await?;
+    let probed = probe_for(s3, place, &Wanted::default()).await?;
     let (layout, listing) = layout(probed.found, place.layout.unwrap_or(args.default_layout))?;
     // what is there cannot be seen, so nothing can be put there in its right history
     if let Some((_, refused)) = probed.refused.into_iter().find(|(refused, _)| *refused == layout) {
         return Err(refused);
     }
     let directory = layout.directory(place.prefix, namespace, place.cluster);
-    Ok(Place::Directory { layout, directory, histories: histories(s3, &listing).await? })
+    if let Extent::Greatest(why) = &listing.extent {
+        tracing::warn!("{} was listed from end to end: {why}", s3.url(&directory));
+    }
+    let (mut histories, all_ours) = histories(s3, &listing).await?;
+    if listing.extent == Extent::Deciding && !all_ours {
+        // the greatest is another tool's: one of ours below it says whose history this is
+        let below = greatest(s3, &directory, "the newest is not ours").await?;
+        (histories, _) = self::histories(s3, &below).await?;
+    }
+    Ok(Place::Directory { layout, directory, histories })
 }
 
 /// The layout that already holds this cluster's snapshots, else the default one.
@@ -98,16 +108,17 @@ fn layout(found: Vec<(Layout, Listing)>, default: Layout) -> Result<(Layout, Lis
     }
 }
 
-/// The greatest revision and the owner of each stored history.
-async fn histories(s3: &S3, listing: &Listing) -> Result<BTreeMap<History, Stored>> {
+/// The greatest revision and the owner of each stored history; whether each has a snapshot of ours in the listing.
+async fn histories(s3: &S3, listing: &Listing) -> Result<(BTreeMap<History, Stored>, bool)> {
     let mut by_history: BTreeMap<&History, Vec<&StoredSnapshot>> = BTreeMap::new();
     for snapshot in &listing.snapshots {
         by_history.entry(&snapshot.history).or_default().push(snapshot);
     }
-    let mut stored = BTreeMap::new();
+    let (mut stored, mut all_ours) = (BTreeMap::new(), true);
     for (history, mut snapshots) in by_history {
         snapshots.sort_by(|a, b| b.name.cmp(&a.name));
         let metadata = greatest_of_ours(s3, &snapshots).await?;
+        all_ours &= metadata.is_some();
         let recorded = metadata.as_ref().map(|metadata| metadata.cluster_id);
         let of_history = Stored {
             greatest: snapshots.first().map_or(0, |greatest| greatest.name.revision()),
@@ -116,7 +127,7 @@ async fn histories(s3: &S3, listing: &Listing) -> Result<BTreeMap<History, Store
         };
         stored.insert(history.clone(), of_history);
     }
-    Ok(stored)
+    Ok((stored, all_ours))
 }
 
 /// What is recorded with the first of `snapshots` that our agent stored; above it there may be another tool's.

@@ -18,7 +18,7 @@ use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
-pub use self::listing::{BegunUpload, Object};
+pub use self::listing::{BegunUpload, Object, Page};
 pub use self::region::Told;
 use super::renewal::Renewal;
 use super::{ProfileFiles, explain, provider};

@@ -236,7 +236,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     };
     match fetched {
         Ok(proof) => report(&target, &found.item, &proof, ui),
-        Err(error) => Err(advise(error, &found, &target, &args, &again)),
+        Err(error) => Err(advise(error, &found, &target, &args, &again).await),
     }
 }
 
@@ -309,7 +309,7 @@ async fn fetch(found: &Found, target: &Target, args: &Args, stop: &CancellationT
 }
 
 /// After bytes that fail proof the next older snapshot is one command away, and never taken silently.
-fn advise(error: Error, found: &Found, target: &Target, args: &Args, again: &Again) -> Error {
+async fn advise(error: Error, found: &Found, target: &Target, args: &Args, again: &Again) -> Error {
     if error.kind() != ErrorKind::Unproved {
         return match target.left_over() {
             Some(left) => error.hint(left.advice(&again.same())),
@@ -319,14 +319,17 @@ fn advise(error: Error, found: &Found, target: &Target, args: &Args, again: &Aga
     }
     let error = error.context(format!("{} from {}", found.item.name, found.item.location()));
     let older = |revision: u64| again.with("--revision", Some(&revision.to_string()));
-    match found.older {
-        Some(revision) => error.hint(format!("no file was written; the next older one: {}", older(revision))),
-        None if args.service_url.is_some() => {
+    match until_interrupted(found.older()).await {
+        Err(unknown) => {
+            error.hint(format!("no file was written; which are older: kubectl etcdbackup list ({})", unknown.message()))
+        }
+        Ok(Some(revision)) => error.hint(format!("no file was written; the next older one: {}", older(revision))),
+        Ok(None) if args.service_url.is_some() => {
             error.hint("no file was written; run it again, or read the store itself with --from s3 instead of the URL")
         }
-        None if found.is_of_service() => error
+        Ok(None) if found.is_of_service() => error
             .hint(format!("no file was written; the store itself may have more: {}", again.with("--from", Some("s3")))),
-        None => error.hint("no file was written; there is no older one"),
+        Ok(None) => error.hint("no file was written; there is no older one"),
     }
 }
 

@@ -5,6 +5,7 @@ pub mod dir;
 pub mod file;
 pub mod flags;
 pub mod look;
+pub mod newest;
 pub mod object;
 pub mod origin;
 pub mod path;
@@ -40,6 +41,18 @@ pub struct Listing {
     pub snapshots: Vec<StoredSnapshot>,
     /// Keys beside the snapshots whose names are not of the form.
     pub foreign: Vec<String>,
+    pub extent: Extent,
+}
+
+/// How much of what is stored a listing holds.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Extent {
+    #[default]
+    All,
+    /// Only the snapshots that [`select`] needs; of what is foreign only what was met on the way.
+    Deciding,
+    /// The greatest revisions, after everything was read, and why it had to be: what [`select`] and [`next_older`] need.
+    Greatest(String),
 }
 
 /// Which snapshot is asked for; the newest when nothing is said.

@@ -1,10 +1,10 @@
 //! Snapshots in an S3 bucket, read without Kubernetes.
 
-use super::{Listing, StoredSnapshot};
+use super::newest::{self, PAGE};
+use super::{Listing, StoredSnapshot, Wanted};
 use crate::aws::S3;
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::Layout;
-use crate::snapshot::layout::{Entry, classify};
 
 /// The directory of one cluster in a bucket.
 #[derive(Debug, Clone)]
@@ -34,6 +34,13 @@ impl Place<'_> {
     pub fn directory(&self, layout: Layout) -> String {
         layout.directory(self.prefix, self.namespace, self.cluster)
     }
+
+    /// The key prefix that all layouts share.
+    fn root(&self) -> String {
+        let directory = self.directory(Layout::Unversioned);
+        let own = format!("{}/", self.cluster);
+        directory.strip_suffix(&own).unwrap_or_default().to_owned()
+    }
 }
 
 /// What was found in the layouts that were looked at.
@@ -51,28 +58,50 @@ pub struct Probe {
 /// The first refusal when no layout could be listed at all; anything but a refusal at once.
 pub async fn probe(s3: &S3, place: Place<'_>) -> Result<Probe> {
     let mut probe = Probe::default();
-    let mut listed = 0;
     for layout in place.layouts() {
-        let source = S3Source { s3: s3.clone(), layout, directory: place.directory(layout) };
-        match source.list().await {
-            Ok(listing) => {
-                listed += 1;
-                if !listing.snapshots.is_empty() {
-                    probe.found.push((layout, listing));
-                }
-            }
-            // a policy may allow only this cluster's own directory
-            Err(error) if error.kind() == ErrorKind::Denied => probe.refused.push((layout, error)),
-            Err(error) => return Err(error),
-        }
+        probe.add(layout, newest::all(s3, &place.directory(layout)).await)?;
     }
-    match probe.refused.first() {
-        Some((_, error)) if listed == 0 => Err(error.clone()),
-        _ => Ok(probe),
+    probe.unless_all_refused(place)
+}
+
+/// Finds what decides about the snapshot that is `wanted`, in every layout: fewer requests than [`probe`] where much
+/// is stored, and where little is, one for all layouts together.
+///
+/// # Errors
+/// As [`probe`].
+pub async fn probe_for(s3: &S3, place: Place<'_>, wanted: &Wanted) -> Result<Probe> {
+    let directories: Vec<String> = place.layouts().into_iter().map(|layout| place.directory(layout)).collect();
+    let first_pages = newest::openings(s3, &place.root(), &directories).await?;
+    let mut probe = Probe::default();
+    for ((layout, directory), first) in place.layouts().into_iter().zip(&directories).zip(first_pages) {
+        let listing = match first {
+            Ok(first) => newest::deciding(s3, directory, first, wanted).await,
+            Err(refused) => Err(refused),
+        };
+        probe.add(layout, listing)?;
     }
+    probe.unless_all_refused(place)
 }
 
 impl Probe {
+    fn add(&mut self, layout: Layout, listing: Result<Listing>) -> Result<()> {
+        match listing {
+            Ok(listing) if listing.snapshots.is_empty() => {}
+            Ok(listing) => self.found.push((layout, listing)),
+            // a policy may allow only this cluster's own directory
+            Err(error) if error.kind() == ErrorKind::Denied => self.refused.push((layout, error)),
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    fn unless_all_refused(self, place: Place<'_>) -> Result<Self> {
+        match self.refused.first() {
+            Some((_, error)) if self.refused.len() == place.layouts().len() => Err(error.clone()),
+            _ => Ok(self),
+        }
+    }
+
     /// The one layout that holds snapshots.
     ///
     /// # Errors
@@ -107,22 +136,26 @@ impl S3Source {
     /// # Errors
     /// As [`crate::aws::explain`].
     pub async fn list(&self) -> Result<Listing> {
-        let mut listing = Listing::default();
-        for object in self.s3.list(&self.directory).await? {
-            let Some(relative) = object.key.strip_prefix(&self.directory) else { continue };
-            match classify(relative) {
-                Entry::Snapshot(history, name) => listing.snapshots.push(StoredSnapshot {
-                    name,
-                    history,
-                    location: object.key,
-                    size: Some(object.size),
-                    etag: object.etag,
-                    modified: object.modified,
-                }),
-                Entry::Foreign => listing.foreign.push(object.key),
-                Entry::Known => {}
-            }
-        }
-        Ok(listing)
+        newest::all(&self.s3, &self.directory).await
+    }
+
+    /// What decides about the snapshot that is `wanted`: one request where little is stored.
+    ///
+    /// # Errors
+    /// As [`crate::aws::explain`].
+    pub async fn find(&self, wanted: &Wanted) -> Result<Listing> {
+        let first = match wanted.revision {
+            Some(_) => return self.list().await,
+            None => self.s3.page(&self.directory, "", PAGE).await?,
+        };
+        newest::deciding(&self.s3, &self.directory, first, wanted).await
+    }
+
+    /// The revision of the snapshot before `snapshot` in its history; a search of its own.
+    ///
+    /// # Errors
+    /// As [`crate::aws::explain`].
+    pub async fn before(&self, snapshot: &StoredSnapshot) -> Result<Option<u64>> {
+        newest::before(&self.s3, &self.directory, snapshot).await
     }
 }

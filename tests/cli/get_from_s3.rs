@@ -40,9 +40,9 @@ fn the_newest_is_downloaded_proved_and_named() {
 fn a_layout_that_may_not_be_listed_is_said() {
     let (bucket, sandbox) = (STORE.bucket("part-refused"), Sandbox::with_keys(READER));
     bucket.put(&format!("v1/etcd-a/{NEWEST}"), &snapshot(9, 2));
-    let network = Network::before(STORE.url.as_str(), |head, _| match head.contains("prefix=v1%2Fdefault%2F") {
-        true => Fate::Answer(403, "<Error><Code>AccessDenied</Code></Error>"),
-        false => Fate::Deliver,
+    let network = Network::before(STORE.url.as_str(), |head, _| match head.contains("prefix=v1%2Fetcd-a%2F") {
+        true => Fate::Deliver,
+        false => Fate::Answer(403, "<Error><Code>AccessDenied</Code></Error>"),
     });
     let output = sandbox.run(&format!("get etcd-a --from s3 -o name {}", bucket.flags_through(&network.url)));
     assert_eq!(output.stdout, format!("{NEWEST}\n").as_bytes(), "{output}");

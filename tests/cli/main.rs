@@ -36,6 +36,7 @@ mod help;
 mod install;
 mod list;
 mod manners;
+mod newest;
 #[allow(dead_code, reason = "the unit tests of the reader use the rest")]
 #[path = "../harness/pages.rs"]
 mod pages;

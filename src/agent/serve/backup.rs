@@ -14,7 +14,7 @@ use bytes::Bytes;
 use futures::{StreamExt, stream};
 
 use super::answer::{Refusal, describe, tag};
-use super::choose::choose;
+use super::choose::{choose, wanted};
 use super::coding::{self, Coding};
 use super::query;
 use super::range::{Portion, has_it_already, portion, precondition_holds};
@@ -65,7 +65,7 @@ async fn of_snapshot<S: Store>(server: &Server<S>, parts: &Parts, snapshot: &Sto
 
 async fn find<S: Store>(server: &Server<S>, uri: &Uri) -> Result<StoredSnapshot, Refusal> {
     let asked = query::parse(uri)?;
-    let listing = server.list().await.map_err(|error| unlisted(&error))?;
+    let listing = server.find(&wanted(&asked)).await.map_err(|error| unlisted(&error))?;
     choose(&listing.snapshots, &asked).cloned()
 }
 

@@ -7,6 +7,15 @@ use super::query::Asked;
 use crate::error::ErrorKind;
 use crate::source::{StoredSnapshot, Wanted, select};
 
+/// What the store has to look for so that [`choose`] can choose.
+pub(super) fn wanted(asked: &Asked) -> Wanted {
+    Wanted {
+        revision: asked.revision.map(i64::unsigned_abs),
+        etcd_version: asked.version.clone(),
+        history: asked.history.clone(),
+    }
+}
+
 /// Chooses the snapshot.
 ///
 /// # Errors

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::router::Server;
 use super::store::Store;
+use crate::source::{Extent, Wanted};
 
 /// A listing is paid for and need not be fresher than this.
 const WHILE_WELL: Duration = Duration::from_secs(30);
@@ -30,12 +31,13 @@ impl Readiness {
     }
 }
 
-/// Lists the store again and again, with credentials as they are mounted now.
+/// Looks into the store again and again, with credentials as they are mounted now.
 pub(super) async fn watch<S: Store>(server: Arc<Server<S>>) {
-    let mut foreign = 0;
+    let (mut foreign, mut extent) = (0, Extent::All);
+    let newest = Wanted { history: Some("latest".to_owned()), ..Wanted::default() };
     loop {
         server.store.refresh().await;
-        let pause = match server.list().await {
+        let pause = match server.find(&newest).await {
             Ok(listing) => {
                 if listing.foreign.len() != foreign {
                     foreign = listing.foreign.len();
@@ -45,6 +47,12 @@ pub(super) async fn watch<S: Store>(server: Arc<Server<S>>) {
                         "keys that are no snapshots are skipped"
                     );
                 }
+                if let Extent::Greatest(why) = &listing.extent
+                    && listing.extent != extent
+                {
+                    tracing::warn!("every request reads the whole listing: {why}");
+                }
+                extent = listing.extent;
                 server.ready.set(Some(Instant::now()));
                 WHILE_WELL
             }

@@ -20,7 +20,7 @@ use super::ready::Readiness;
 use super::store::Store;
 use super::{backup, status};
 use crate::error::{Error, Result};
-use crate::source::Listing;
+use crate::source::{Listing, Wanted};
 
 /// Snapshots that are sent at a time: each holds buffers and a connection to the store.
 const TRANSFERS: usize = 16;
@@ -54,12 +54,24 @@ impl<S: Store> Server<S> {
     /// # Errors
     /// The store's, logged, or [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut).
     pub(super) async fn list(&self) -> Result<Listing> {
-        let listed = match tokio::time::timeout(LISTING, self.store.list()).await {
-            Ok(listed) => listed,
-            Err(_) => Err(Error::timed_out(format!("the store was not listed within {LISTING:?}"))),
-        };
-        listed.inspect_err(|error| tracing::warn!(error = error.message(), "the store cannot be listed"))
+        in_time(self.store.list()).await
     }
+
+    /// Looks for the snapshot that is `wanted` now.
+    ///
+    /// # Errors
+    /// As [`list`](Self::list).
+    pub(super) async fn find(&self, wanted: &Wanted) -> Result<Listing> {
+        in_time(self.store.find(wanted)).await
+    }
+}
+
+async fn in_time(listing: impl Future<Output = Result<Listing>>) -> Result<Listing> {
+    let listed = match tokio::time::timeout(LISTING, listing).await {
+        Ok(listed) => listed,
+        Err(_) => Err(Error::timed_out(format!("the store was not listed within {LISTING:?}"))),
+    };
+    listed.inspect_err(|error| tracing::warn!(error = error.message(), "the store cannot be listed"))
 }
 
 /// All paths of the sidecar.

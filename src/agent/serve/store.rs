@@ -12,12 +12,15 @@ use crate::agent::args::StoreArgs;
 use crate::error::{Error, Result};
 use crate::source::origin::{Failure, Ranges};
 use crate::source::s3::S3Source;
-use crate::source::{Body, Listing, StoredSnapshot, object};
+use crate::source::{Body, Listing, StoredSnapshot, Wanted, object};
 
 /// What the server needs of a store.
 pub(super) trait Store: Send + Sync + 'static {
     /// Everything that is stored of the cluster.
     fn list(&self) -> impl Future<Output = Result<Listing>> + Send;
+
+    /// What decides which snapshot is the `wanted` one.
+    fn find(&self, wanted: &Wanted) -> impl Future<Output = Result<Listing>> + Send;
 
     /// The bytes of a listed snapshot, all or a range.
     fn open(
@@ -64,6 +67,10 @@ impl Mounted {
 impl Store for Mounted {
     async fn list(&self) -> Result<Listing> {
         self.current().source.list().await
+    }
+
+    async fn find(&self, wanted: &Wanted) -> Result<Listing> {
+        self.current().source.find(wanted).await
     }
 
     async fn open(&self, snapshot: &StoredSnapshot, range: Option<RangeInclusive<u64>>) -> Result<Body> {

@@ -23,7 +23,7 @@ use super::store::Store;
 use super::{listen, serve};
 use crate::error::{Error, Result};
 use crate::snapshot::{History, SnapshotName};
-use crate::source::{Body, Listing, StoredSnapshot};
+use crate::source::{Body, Listing, StoredSnapshot, Wanted};
 
 const CHUNK: usize = 64 * 1024;
 
@@ -55,7 +55,11 @@ impl Store for Memory {
         if self.fault == Fault::Closed {
             return Err(Error::denied("s3: access denied listing s3://secret-bucket/"));
         }
-        Ok(Listing { snapshots: self.snapshots.clone(), foreign: Vec::new() })
+        Ok(Listing { snapshots: self.snapshots.clone(), ..Listing::default() })
+    }
+
+    async fn find(&self, _: &Wanted) -> Result<Listing> {
+        self.list().await
     }
 
     async fn open(&self, _: &StoredSnapshot, range: Option<RangeInclusive<u64>>) -> Result<Body> {

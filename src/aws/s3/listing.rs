@@ -17,6 +17,14 @@ pub struct Object {
     pub modified: Option<jiff::Timestamp>,
 }
 
+/// One answer to a listing.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Page {
+    pub objects: Vec<Object>,
+    /// Whether the service has more keys after these.
+    pub truncated: bool,
+}
+
 /// A multipart upload that was begun and neither completed nor aborted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct BegunUpload {
@@ -49,10 +57,10 @@ impl Pages {
         if page.contents().first().and_then(key).is_some_and(|first| !self.begun.insert(first)) {
             return Err(());
         }
-        let token = page.next_continuation_token().filter(|token| !token.is_empty());
-        if !page.is_truncated().unwrap_or(token.is_some()) {
+        if !is_truncated(page) {
             return Ok(None);
         }
+        let token = token(page);
         let last = || page.contents().last().and_then(key).map(Next::After);
         let next = token.map(|token| Next::Token(token.to_owned())).or_else(last).ok_or(())?;
         if self.turned.insert(next.clone()) { Ok(Some(next)) } else { Err(()) }
@@ -63,9 +71,21 @@ impl S3 {
     /// All objects below `prefix` in the order of their keys, each once.
     ///
     /// # Errors
-    /// As [`explain`]; a service whose pages do not lead to an end.
+    /// As [`S3::each`].
     pub async fn list(&self, prefix: &str) -> Result<Vec<Object>> {
         let mut objects = Vec::new();
+        self.each(prefix, |object| objects.push(object)).await?;
+        objects.sort_by(|a, b| a.key.cmp(&b.key));
+        objects.dedup_by(|a, b| a.key == b.key);
+        Ok(objects)
+    }
+
+    /// Gives all objects below `prefix` to `take`, page by page, in the service's order. A service whose pages overlap
+    /// gives an object more than once.
+    ///
+    /// # Errors
+    /// As [`explain`]; a service whose pages do not lead to an end.
+    pub async fn each(&self, prefix: &str, mut take: impl FnMut(Object) + Send) -> Result<()> {
         let (mut pages, mut next) = (Pages::default(), None);
         loop {
             let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
@@ -76,15 +96,27 @@ impl S3 {
             };
             let doing = format!("listing {}", self.url(prefix));
             let page = request.send().await.map_err(|error| explain(&error, &doing, self))?;
-            objects.extend(page.contents().iter().filter_map(object));
+            page.contents().iter().filter_map(object).for_each(&mut take);
             next = pages.after(&page).map_err(|()| endless(&doing))?;
             if next.is_none() {
-                break;
+                return Ok(());
             }
         }
-        objects.sort_by(|a, b| a.key.cmp(&b.key));
-        objects.dedup_by(|a, b| a.key == b.key);
-        Ok(objects)
+    }
+
+    /// The first objects below `prefix` whose keys sort after `after`, at most `most`; from the first one on if
+    /// `after` is empty. Whether the service heeds `after` and the order is the caller's to check.
+    ///
+    /// # Errors
+    /// As [`explain`].
+    pub async fn page(&self, prefix: &str, after: &str, most: u32) -> Result<Page> {
+        let after = Some(after.to_owned()).filter(|after| !after.is_empty());
+        // services send a thousand unasked
+        let most = i32::try_from(most).ok().filter(|most| *most < 1000);
+        let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+        let answer = request.set_start_after(after).set_max_keys(most).send().await;
+        let answer = answer.map_err(|error| explain(&error, &format!("listing {}", self.url(prefix)), self))?;
+        Ok(Page { objects: answer.contents().iter().filter_map(object).collect(), truncated: is_truncated(&answer) })
     }
 
     /// Unfinished uploads below `prefix`, page by page.
@@ -112,6 +144,15 @@ impl S3 {
             after = Some(next);
         }
     }
+}
+
+fn token(page: &ListObjectsV2Output) -> Option<&str> {
+    page.next_continuation_token().filter(|token| !token.is_empty())
+}
+
+/// What a page says of more pages; some services only give a token.
+fn is_truncated(page: &ListObjectsV2Output) -> bool {
+    page.is_truncated().unwrap_or(token(page).is_some())
 }
 
 fn endless(doing: &str) -> Error {

@@ -15,9 +15,9 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{self, Session};
 pub(super) use crate::source::counted;
 use crate::source::origin::Origin;
-use crate::source::s3::probe;
+use crate::source::s3::{S3Source, probe_for};
 use crate::source::service::{Door, ServiceSource};
-use crate::source::{self, Listing, StoredSnapshot, Wanted, clusters, object, path};
+use crate::source::{self, Extent, Listing, StoredSnapshot, Wanted, clusters, object, path};
 use crate::transfer::download::{How, Target};
 
 /// Longest token that is read: those of Kubernetes have about 1 KiB.
@@ -26,9 +26,16 @@ const MOST_TOKEN: u64 = 64 * 1024;
 /// A snapshot that was found, and the way to its bytes.
 pub(super) struct Found {
     pub item: Item,
-    /// The revision of the next older one, where the source tells.
-    pub older: Option<u64>,
+    older: Older,
     way: Way,
+}
+
+/// The revision of the next older one.
+enum Older {
+    /// As far as the source tells.
+    Known(Option<u64>),
+    /// Only the newest was looked for.
+    Unread(Box<S3Source>, StoredSnapshot),
 }
 
 enum Way {
@@ -57,6 +64,17 @@ impl Found {
     /// Whether the backup service offers it.
     pub(super) fn is_of_service(&self) -> bool {
         matches!(self.way, Way::Service(..))
+    }
+
+    /// The revision of the next older snapshot, where the source tells.
+    ///
+    /// # Errors
+    /// As [`S3Source::before`].
+    pub(super) async fn older(&self) -> Result<Option<u64>> {
+        match &self.older {
+            Older::Known(older) => Ok(*older),
+            Older::Unread(source, snapshot) => source.before(snapshot).await,
+        }
     }
 
     /// The bytes, and what is sensible to fetch them.
@@ -174,7 +192,7 @@ async fn offered(mut source: ServiceSource, wanted: &Wanted, ui: &Ui) -> Result<
     match answer {
         Ok(snapshot) => {
             let item = Item::of_service(&snapshot);
-            Ok(Found { item, older: None, way: Way::Service(Arc::new(source), snapshot) })
+            Ok(Found { item, older: Older::Known(None), way: Way::Service(Arc::new(source), snapshot) })
         }
         Err(error) if source.refused() => Err(NoService::Refused(error)),
         Err(error) => Err(NoService::Unreachable(error)),
@@ -198,18 +216,30 @@ async fn in_place(args: &Args, place: &Resolved, wanted: &Wanted, ui: &Ui) -> Re
 
 async fn in_directories(cluster: &str, place: &Resolved, wanted: &Wanted, ui: &Ui) -> Result<Found> {
     let at = place.as_place(cluster);
-    let probed = probe(&place.s3, at).await?;
+    let probed = probe_for(&place.s3, at, wanted).await?;
     // where nothing is found the error says so
     for (layout, error) in probed.refused.iter().filter(|_| !probed.found.is_empty()) {
         ui.say(format!("s3: layout {layout} could not be listed: {}", error.message()));
     }
     let (source, listing) = probed.one(&place.s3, at)?;
-    ui.say(format!("s3: {} in {}", counted(listing.snapshots.len()), source.s3.url(&source.directory)));
+    say_what_was_read(&listing, &source.s3.url(&source.directory), ui);
     warn_of_foreign(&listing, ui);
     let snapshot = source::select(&listing.snapshots, wanted)?;
+    let item = Item::of_s3(snapshot, &source.s3, source.layout);
     let way = Way::S3 { key: snapshot.location.clone(), etag: snapshot.etag.clone(), s3: Box::new(source.s3.clone()) };
-    let older = source::next_older(&listing.snapshots, snapshot);
-    Ok(Found { item: Item::of_s3(snapshot, &source.s3, source.layout), older, way })
+    let older = match listing.extent {
+        Extent::Deciding => Older::Unread(Box::new(source), snapshot.clone()),
+        Extent::All | Extent::Greatest(_) => Older::Known(source::next_older(&listing.snapshots, snapshot)),
+    };
+    Ok(Found { item, older, way })
+}
+
+fn say_what_was_read(listing: &Listing, url: &str, ui: &Ui) {
+    match &listing.extent {
+        Extent::All => ui.say(format!("s3: {} in {url}", counted(listing.snapshots.len()))),
+        Extent::Deciding => ui.say(format!("s3: many snapshots in {url}; only the newest was looked for")),
+        Extent::Greatest(why) => ui.warn(format!("all of {url} was listed to find the newest: {why}")),
+    }
 }
 
 async fn at_path(s3: &S3, key: &str, wanted: &Wanted, ui: &Ui) -> Result<Found> {
@@ -225,7 +255,7 @@ async fn at_path(s3: &S3, key: &str, wanted: &Wanted, ui: &Ui) -> Result<Found> 
     let stored = path::list(s3, key).await?;
     ui.say(format!("s3: {} at {}", counted(stored.len()), s3.url(key)));
     let snapshot = path::select(&stored, wanted.revision, &s3.url(key))?;
-    let older = path::next_older(&stored, snapshot);
+    let older = Older::Known(path::next_older(&stored, snapshot));
     let way = Way::S3 { s3: Box::new(s3.clone()), key: snapshot.key.clone(), etag: snapshot.etag.clone() };
     Ok(Found { item: Item::of_path(snapshot, s3), older, way })
 }

@@ -162,7 +162,7 @@ mod tests {
             etag: None,
             modified: None,
         };
-        Listing { snapshots: names.iter().map(snapshot).collect(), foreign: Vec::new() }
+        Listing { snapshots: names.iter().map(snapshot).collect(), ..Listing::default() }
     }
 
     #[test]
