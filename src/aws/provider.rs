@@ -13,12 +13,20 @@ use aws_runtime::env_config::file::EnvConfigFiles;
 pub(super) async fn of_user(profile: &str, region: Option<&str>) -> ProfileFileCredentialsProvider {
     let region = match region {
         Some(region) => Some(Region::new(region.to_owned())),
-        None => {
-            let files = ProfileFileRegionProvider::builder().profile_name(profile).build();
-            RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(files).region().await
-        }
+        None => self::region(Some(profile)).region().await,
     };
     ProfileFileCredentialsProvider::builder().configure(&with(region)).profile_name(profile).build()
+}
+
+/// The region of the environment, else of a profile of the user's own files, or of the one that the environment names.
+/// The instance metadata service, which the SDK would ask after these, is not.
+pub(super) fn region(profile: Option<&str>) -> RegionProviderChain {
+    let files = ProfileFileRegionProvider::builder();
+    let files = match profile {
+        Some(profile) => files.profile_name(profile),
+        None => files,
+    };
+    RegionProviderChain::first_try(EnvironmentVariableRegionProvider::new()).or_else(files.build())
 }
 
 /// What the profile `default` of `texts` gives: keys, or a role that other keys of `texts` assume.

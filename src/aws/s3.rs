@@ -107,6 +107,9 @@ pub struct S3 {
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// For a signature where no region means anything.
+const ANY_REGION: Region = Region::from_static("us-east-1");
+
 impl S3 {
     /// Makes a client; contacts nobody but what the credential chain needs for a region.
     ///
@@ -215,8 +218,16 @@ pub(super) async fn load(source: &CredentialSource, access: &Access) -> Result<S
         CredentialSource::Chain { profile: None } => loader,
         CredentialSource::Files(files) => from_files(loader, files, access).await,
     };
-    if let Some(region) = &access.region {
-        loader = loader.region(Region::new(region.clone()));
+    let region = match (&access.region, source) {
+        (Some(region), _) => Some(Some(Region::new(region.clone()))),
+        (None, CredentialSource::Chain { profile }) if !needs_metadata(profile.as_deref(), access) => {
+            Some(provider::region(profile.as_deref()).region().await)
+        }
+        (None, _) => None,
+    };
+    if let Some(region) = &region {
+        // without any, each part of the chain would ask the metadata service again
+        loader = loader.region(region.clone().unwrap_or(ANY_REGION));
     }
     if let Some(url) = &access.endpoint_url {
         loader = loader.endpoint_url(url);
@@ -225,11 +236,17 @@ pub(super) async fn load(source: &CredentialSource, access: &Access) -> Result<S
         loader = loader.http_client(trusting(pem)?);
     }
     let config = loader.load().await;
-    if config.region().is_none() && access.endpoint_url.is_some() {
-        // a service of one's own has no region to get wrong, but a signature needs one
-        return Ok(config.into_builder().region(Region::from_static("us-east-1")).build());
-    }
-    Ok(config)
+    let unknown = region == Some(None) || config.region().is_none();
+    // a service of one's own has no region to get wrong, but a signature needs one
+    let instead = access.endpoint_url.as_ref().map(|_| ANY_REGION);
+    Ok(if unknown { config.into_builder().region(instead).build() } else { config })
+}
+
+/// Whether an instance's own region can matter: not with keys that somebody chose, nor for a service that is not AWS's.
+/// Where there is no metadata service, asking it is seconds of silence.
+fn needs_metadata(profile: Option<&str>, access: &Access) -> bool {
+    let own = access.endpoint_url.as_deref().is_some_and(|url| !url.contains(".amazonaws.com"));
+    profile.is_none() && std::env::var_os("AWS_ACCESS_KEY_ID").is_none() && !own
 }
 
 /// Credentials from `files` alone: the environment of a pod must not win over a Secret that was named.

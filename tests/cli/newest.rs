@@ -164,3 +164,39 @@ fn one_connection_carries_all_requests() {
     let output = sandbox.run(&get);
     assert_eq!((output.code, connections.load(Ordering::Relaxed)), (Some(0), 1), "{output}");
 }
+
+/// A sandbox that would ask this instance metadata service.
+fn on_an_instance(url: &str) -> Sandbox {
+    let mut sandbox = Sandbox::new();
+    sandbox.set("AWS_EC2_METADATA_DISABLED", "false");
+    sandbox.set("AWS_EC2_METADATA_SERVICE_ENDPOINT", url);
+    sandbox
+}
+
+#[test]
+fn whoever_brings_keys_does_not_ask_the_metadata_service() {
+    let (metadata, asked) = keeping(|_| ("", Vec::new()));
+    let bucket = STORE.bucket("metadata");
+    bucket.put(&named(DIRECTORY, "3.5.0", 1), &snapshot(8, 1));
+    let keys = |name| format!("[{name}]\naws_access_key_id={}\naws_secret_access_key={}\n", READER.0, READER.1);
+    let get = format!("get etcd-a --from s3 -o name {}", bucket.flags());
+    let mut in_environment = on_an_instance(&metadata);
+    in_environment.set("AWS_ACCESS_KEY_ID", READER.0);
+    in_environment.set("AWS_SECRET_ACCESS_KEY", READER.1);
+    let (by_default, by_profile) = (on_an_instance(&metadata), on_an_instance(&metadata));
+    by_default.write(".aws/credentials", &keys("default"));
+    by_profile.write(".aws/credentials", &keys("team"));
+    for (sandbox, more) in [(&in_environment, ""), (&by_default, ""), (&by_profile, "--profile team")] {
+        let output = sandbox.run(&format!("{get} {more}"));
+        assert_eq!((output.code, asked.load(Ordering::Relaxed)), (Some(0), 0), "{output}");
+    }
+    // without a region of their own: AWS itself is not guessed at either
+    for (sandbox, more) in [(&in_environment, ""), (&by_profile, "--profile team")] {
+        let output = sandbox.run(&format!("get etcd-a --from s3 --bucket metadata {more}"));
+        assert_eq!((output.code, asked.load(Ordering::Relaxed)), (Some(5), 0), "{output}");
+        assert!(output.stderr.contains("no AWS region"), "{output}");
+    }
+    // only where nothing else is named
+    let output = on_an_instance(&metadata).run("get etcd-a --from s3 --bucket metadata");
+    assert!(output.code == Some(5) && asked.load(Ordering::Relaxed) > 0, "{output}");
+}

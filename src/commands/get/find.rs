@@ -47,7 +47,7 @@ enum Way {
 impl Found {
     /// A snapshot that is a file here.
     pub(super) fn in_file(item: Item, older: Option<u64>, file: PathBuf) -> Self {
-        Self { item, older, way: Way::File(file) }
+        Self { item, older: Older::Known(older), way: Way::File(file) }
     }
 
     /// Refuses a target beside the snapshot itself.
