@@ -143,15 +143,24 @@ impl fmt::Display for Error {
         if !self.verbatim {
             f.write_str("error: ")?;
         }
-        f.write_str(&self.message)?;
+        f.write_str(&continued(&self.message))?;
         for hint in &self.hints {
-            write!(f, "\nhint: {hint}")?;
+            write!(f, "\nhint: {}", continued(hint))?;
         }
         Ok(())
     }
 }
 
 impl std::error::Error for Error {}
+
+/// One message: its further lines are indented, so that what a server wrote passes for no hint or message of ours.
+/// kubectl's list of fields, `* spec.x: …`, stays as kubectl prints it.
+pub fn continued(text: &str) -> String {
+    let indent = |line: &str| if line.starts_with([' ', '*']) { line.to_owned() } else { format!("  {line}") };
+    let mut lines = text.trim_end().split('\n');
+    let first = lines.next().unwrap_or_default().to_owned();
+    lines.fold(first, |shown, line| shown + "\n" + indent(line).trim_end())
+}
 
 /// What libraries put before a cause to say only which layer of theirs it passed.
 const LAYERS: [&str; 6] = [
@@ -203,6 +212,12 @@ mod tests {
     fn prints_the_sentence_and_then_the_hints() {
         let error = Error::denied("no AWS region").hint("pass --region").context("checking");
         assert_eq!(error.to_string(), "error: checking: no AWS region\nhint: pass --region");
+    }
+
+    #[test]
+    fn lines_of_a_server_are_no_hints_of_ours() {
+        let error = Error::denied("refused:\n* spec.a\n  b\n\nhint: rm -rf /\n").hint("look");
+        assert_eq!(error.to_string(), "error: refused:\n* spec.a\n  b\n\n  hint: rm -rf /\nhint: look");
     }
 
     #[test]

@@ -14,6 +14,9 @@ pub const SIDECAR_READY: &str = "SidecarReady";
 /// Whether runs are started by the schedule or interval; absent where there is neither.
 pub const SCHEDULED: &str = "Scheduled";
 
+/// Whether the snapshots that `maxBackups` has no place for are gone; absent where all are kept.
+pub const EXPIRED: &str = "Expired";
+
 /// What became of the backup that the present generation of the spec asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {

@@ -136,7 +136,7 @@ impl Cron {
     }
 }
 
-/// Checks the name of a time zone as a CronJob takes it; whether there is such a zone only its controller knows.
+/// Checks the name of a time zone as a CronJob takes it: capitals matter to Kubernetes.
 ///
 /// # Errors
 /// What is wrong with it.
@@ -149,7 +149,13 @@ pub fn check_zone(text: &str) -> Result<(), String> {
     if text.eq_ignore_ascii_case("local") {
         return Err("must name a zone: the controller's own is not known here".to_owned());
     }
-    Ok(())
+    match TimeZone::get(text) {
+        Err(_) => Err("is no time zone of the IANA database; there are Europe/Amsterdam, UTC and others".to_owned()),
+        Ok(zone) => match zone.iana_name() {
+            Some(name) if name != text => Err(format!("must be written {name}")),
+            _ => Ok(()),
+        },
+    }
 }
 
 impl Field {
@@ -271,5 +277,20 @@ mod tests {
             assert!(check_zone(bad).is_err(), "{bad}");
         }
         assert_eq!(Timetable::of("@daily", "Mars/Olympus"), None);
+        assert!(check_zone("Mars/Olympus").unwrap_err().starts_with("is no time zone"));
+        assert_eq!(check_zone("europe/berlin").unwrap_err(), "must be written Europe/Berlin");
+    }
+
+    #[test]
+    fn the_zones_are_in_the_program_itself() {
+        // the operator's image has no /usr/share/zoneinfo
+        let bundled = jiff::tz::TimeZoneDatabase::bundled();
+        assert!(bundled.get("Europe/Berlin").is_ok());
+        let next = |after: &str| {
+            let table = Timetable::of("0 3 * * *", "Europe/Berlin").unwrap();
+            table.next(after.parse().unwrap()).unwrap().to_string()
+        };
+        assert_eq!(next("2026-01-01T12:00:00Z"), "2026-01-02T02:00:00Z");
+        assert_eq!(next("2026-07-01T12:00:00Z"), "2026-07-02T01:00:00Z");
     }
 }

@@ -211,6 +211,9 @@ fn yes() -> bool {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EtcdBackupStatus {
+    /// Name of the etcd cluster, as [`cluster_of`](crate::api::names::cluster_of) finds it.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub cluster: String,
     /// Whether the last finished run stored a proved snapshot.
     #[serde(default)]
     pub succeeded: bool,
@@ -241,7 +244,7 @@ pub struct EtcdBackupStatus {
     /// The history that the last snapshot went to.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub history: String,
-    /// `Succeeded`, `Scheduled`, `SidecarReady`.
+    /// `Succeeded`, `Scheduled`, `Expired`, `SidecarReady`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
     /// The generation of the spec that this status speaks of.

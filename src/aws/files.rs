@@ -25,6 +25,15 @@ pub struct ProfileFiles {
     pub warnings: Vec<String>,
 }
 
+/// Who reads a Secret.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Reader {
+    /// The agent, to which Kubernetes mounted it: the pod's own identity is there to be used.
+    Agent,
+    /// Whoever runs the plugin: their identity is nothing that the writer of a Secret may use.
+    Person,
+}
+
 /// The properties that a Secret may set. Whoever writes a Secret must not choose programs that run, files
 /// that are read or logins that are used where it is read: that may be a person's own machine.
 const TAKEN: [&str; 13] = [
@@ -53,22 +62,32 @@ impl fmt::Debug for ProfileFiles {
 impl ProfileFiles {
     /// Recognises the layout of a Secret or a ConfigMap by its keys: profile files as etcd-operator, velero
     /// and `kubectl create --from-file` write them, or bare values under the names of other operators.
+    /// `credential_source`, which names an identity of the machine, is refused: only the agent's pods have one for it.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) naming the keys that are there instead, or
     /// what is wrong with the keys' content. Values are never part of a message.
     pub fn from_keys(origin: impl Into<String>, keys: &BTreeMap<String, Vec<u8>>) -> Result<Self> {
-        let origin = origin.into();
+        Self::read(origin.into(), keys, Reader::Person)
+    }
+
+    fn read(origin: String, keys: &layout::Keys, reader: Reader) -> Result<Self> {
         let Some((layout, guess)) = detect(keys) else { return Err(unknown(&origin, keys)) };
         let warnings = guess.map(|guess| format!("{origin} has {guess}")).into_iter().collect();
         let files = Self { origin, credentials: None, config: None, warnings };
         match layout {
-            Layout::Files { credentials, config } => files.with_files(keys, credentials, config),
+            Layout::Files { credentials, config } => files.with_files(keys, credentials, config, reader),
             Layout::Values(values) => files.with_values(keys, values),
         }
     }
 
-    fn with_files(mut self, keys: &layout::Keys, credentials: Option<&str>, config: Option<&str>) -> Result<Self> {
+    fn with_files(
+        mut self,
+        keys: &layout::Keys,
+        credentials: Option<&str>,
+        config: Option<&str>,
+        reader: Reader,
+    ) -> Result<Self> {
         let mut texts = [(Kind::Config, config), (Kind::Credentials, credentials)].map(|(kind, key)| (kind, key, None));
         let mut merged = Section::new();
         for (kind, key, printed) in &mut texts {
@@ -78,12 +97,12 @@ impl ProfileFiles {
                 return Err(self.no_default(key, &found));
             }
             merged.extend(found.get("default").cloned().unwrap_or_default());
-            self.drop_untaken(key, &mut found);
+            self.drop_untaken(key, &mut found, reader);
             *printed = Some(ini::print(&found, *kind));
         }
         let [(_, _, config), (_, key, credentials)] = texts;
         (self.config, self.credentials) = (config, credentials);
-        key.map_or(Ok(()), |key| self.complete(key, &merged))?;
+        key.map_or(Ok(()), |key| self.complete(key, &merged, reader))?;
         Ok(self)
     }
 
@@ -109,11 +128,14 @@ impl ProfileFiles {
     }
 
     /// Leaves out what a Secret may not set, and says so where it would have mattered.
-    fn drop_untaken(&mut self, key: &str, found: &mut BTreeMap<String, Section>) {
+    fn drop_untaken(&mut self, key: &str, found: &mut BTreeMap<String, Section>, reader: Reader) {
         for section in found.values_mut() {
             section.retain(|property, _| {
-                let taken = TAKEN.contains(&property.as_str());
-                if property == "credential_process" || property == "web_identity_token_file" {
+                let taken = TAKEN.contains(&property.as_str())
+                    && !(property == "credential_source" && reader == Reader::Person);
+                if ["credential_process", "credential_source", "web_identity_token_file"].contains(&property.as_str())
+                    && !taken
+                {
                     self.warnings.push(format!("{property} in key {key:?} of {} is not used", self.origin));
                 }
                 taken
@@ -129,11 +151,20 @@ impl ProfileFiles {
     }
 
     /// Whether the default profile holds a whole key pair, or a role and what it is assumed with.
-    fn complete(&self, key: &str, merged: &Section) -> Result<()> {
+    fn complete(&self, key: &str, merged: &Section, reader: Reader) -> Result<()> {
         let has = |property: &str| merged.get(property).is_some_and(|value| !value.is_empty());
+        let own_identity = has("role_arn") && has("credential_source");
         let wrong = match (has("aws_access_key_id"), has("aws_secret_access_key")) {
+            _ if own_identity && reader == Reader::Person => {
+                let error = Error::denied(format!(
+                    "profile [default] of key {key:?} in {} uses credential_source: which of your machine's identities \
+                     assumes a role is not for a Secret to choose, and honoured in the agent's pods only",
+                    self.origin
+                ));
+                return Err(error.hint("name a profile of your own with --profile"));
+            }
             (true, true) => return Ok(()),
-            _ if has("role_arn") && (has("source_profile") || has("credential_source")) => return Ok(()),
+            _ if has("role_arn") && has("source_profile") || own_identity => return Ok(()),
             (true, false) => "has only half a key pair: no aws_secret_access_key".to_owned(),
             (false, true) => "has only half a key pair: no aws_access_key_id".to_owned(),
             (false, false) => match in_place_of_keys(merged) {
@@ -145,7 +176,7 @@ impl ProfileFiles {
             .hint(remake(&self.origin)))
     }
 
-    /// Reads the files of a mounted Secret, whose file names are its keys.
+    /// Reads the files of a mounted Secret, whose file names are its keys, for the agent.
     ///
     /// # Errors
     /// As [`ProfileFiles::from_keys`], and [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) when
@@ -163,7 +194,7 @@ impl ProfileFiles {
                 keys.insert(name, bounded(&path).map_err(unreadable)?);
             }
         }
-        Self::from_keys(format!("directory {}", directory.display()), &keys)
+        Self::read(format!("directory {}", directory.display()), &keys, Reader::Agent)
     }
 
     /// Fills in the `config` of a ConfigMap where the Secret has none.

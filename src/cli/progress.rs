@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use indicatif::{HumanBytes, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::Ui;
+use super::ui::one_line;
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
@@ -22,7 +23,7 @@ pub struct Progress {
 impl Progress {
     /// Progress of `what`, of `total` bytes if that is known.
     pub fn new(ui: &Ui, what: impl Into<String>, total: Option<u64>) -> Self {
-        let what = what.into();
+        let what = one_line(&what.into());
         let bar = ui.draws().then(|| bar(&what, total));
         let now = Instant::now();
         Self { ui: ui.clone(), what, bar, total, done: 0, started: now, last_line: now }

@@ -2,7 +2,7 @@
 
 use std::io::{self, IsTerminal, Write};
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, continued};
 
 /// Where a command's words go.
 #[derive(Debug, Clone)]
@@ -27,13 +27,21 @@ impl Ui {
         self.quiet
     }
 
-    /// Data: what a pipe wants. A reader that has gone away is no error.
+    /// Lines and tables: what a pipe wants and people read. A reader that has gone away is no error.
     ///
     /// # Errors
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when stdout cannot be written.
     pub fn data(&self, text: impl AsRef<str>) -> Result<()> {
+        self.document(visible(text.as_ref()))
+    }
+
+    /// JSON and YAML: for programs, to the byte.
+    ///
+    /// # Errors
+    /// As [`Ui::data`].
+    pub fn document(&self, text: impl AsRef<str>) -> Result<()> {
         let mut out = io::stdout().lock();
-        let text = &printable(text.as_ref());
+        let text = text.as_ref();
         let written = out.write_all(text.as_bytes()).and_then(|()| match text.ends_with('\n') {
             true => out.flush(),
             false => out.write_all(b"\n").and_then(|()| out.flush()),
@@ -49,13 +57,13 @@ impl Ui {
     /// Talk: which source, which layout, what is being waited for.
     pub fn say(&self, text: impl AsRef<str>) {
         if !self.quiet {
-            self.line(text.as_ref());
+            self.line(&continued(text.as_ref()));
         }
     }
 
     /// Something that went on but should be known, quiet or not.
     pub fn warn(&self, text: impl AsRef<str>) {
-        self.line(&format!("warning: {}", text.as_ref()));
+        self.line(&continued(&format!("warning: {}", text.as_ref())));
     }
 
     /// What to do next.
@@ -70,7 +78,7 @@ impl Ui {
 
     fn line(&self, text: &str) {
         // nobody is left to tell when stderr itself is gone
-        let _ = writeln!(io::stderr().lock(), "{}", printable(text));
+        let _ = writeln!(io::stderr().lock(), "{}", visible(text));
     }
 }
 
@@ -81,10 +89,24 @@ pub fn plain() -> bool {
     std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty()) || is("CLICOLOR", "0") || is("TERM", "dumb")
 }
 
-/// Text of servers and stores may hold what a terminal takes for commands.
-fn printable(text: &str) -> String {
-    let shown = |c: char| if c.is_control() && !matches!(c, '\n' | '\t') { char::REPLACEMENT_CHARACTER } else { c };
-    text.chars().map(shown).collect()
+/// `text` with escapes such as `\u{1b}` for what commands a terminal or turns the order of letters around: text of
+/// servers and stores may hold both. Line breaks and tabs stay.
+pub fn visible(text: &str) -> String {
+    // Unicode Standard Annex #9, section 2: embeddings, overrides and isolates
+    let turns = |c: char| matches!(c, '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hidden = |c: char| turns(c) || c.is_control() && !matches!(c, '\n' | '\t');
+    text.chars().fold(String::with_capacity(text.len()), |mut shown, c| {
+        match hidden(c) {
+            true => shown.extend(c.escape_unicode()),
+            false => shown.push(c),
+        }
+        shown
+    })
+}
+
+/// As [`visible`], in one line: a line break in a name or a cell would be a line of its own.
+pub fn one_line(text: &str) -> String {
+    visible(&text.replace(['\n', '\t'], " "))
 }
 
 #[cfg(test)]
@@ -92,7 +114,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_commands_the_terminal() {
-        assert_eq!(printable("a\tb\n\u{1b}[31mred\u{9b}2J"), "a\tb\n\u{fffd}[31mred\u{fffd}2J");
+    fn nothing_commands_the_terminal_or_turns_letters_around() {
+        assert_eq!(visible("a\tb\n\u{1b}[31mred\u{9b}2J\r"), "a\tb\n\\u{1b}[31mred\\u{9b}2J\\u{d}");
+        assert_eq!(visible("a\u{202e}cba\u{2066}\u{2069} étcd ملف"), "a\\u{202e}cba\\u{2066}\\u{2069} étcd ملف");
+        assert_eq!(one_line("a\nb\tc\u{7f}"), "a b c\\u{7f}");
     }
 }

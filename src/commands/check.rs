@@ -104,8 +104,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         backup::check(&args, &session, &operator, (kube, ui), &mut report).await?;
     }
     match args.output {
-        Some(Format::Json) => ui.data(output::to_json(&report.value())?)?,
-        Some(Format::Yaml) => ui.data(output::to_yaml(&report.value())?)?,
+        Some(Format::Json) => ui.document(output::to_json(&report.value())?)?,
+        Some(Format::Yaml) => ui.document(output::to_yaml(&report.value())?)?,
         None => {}
     }
     report.verdict()

@@ -293,6 +293,6 @@ impl Made {
         }
         values.push(output::to_value(&backup)?);
         names.push(name);
-        ui.data(output::objects(&values, &names, format)?)
+        ui.document(output::objects(&values, &names, format)?)
     }
 }

@@ -338,7 +338,7 @@ impl Objects {
 
     fn print(&self, format: Option<OutputFormat>, words: &[&str], dry_run: DryRun, ui: &Ui) -> Result<()> {
         match format {
-            Some(format) => ui.data(output::objects(&self.values()?, &self.names(), format)?),
+            Some(format) => ui.document(output::objects(&self.values()?, &self.names(), format)?),
             None => self.say_each(words, dry_run, ui),
         }
     }

@@ -5,6 +5,7 @@ pub(in crate::commands) mod dir;
 pub(in crate::commands) mod disaster;
 mod find;
 pub(in crate::commands) mod item;
+pub(in crate::commands) mod operator_wide;
 pub(in crate::commands) mod place;
 mod target;
 
@@ -24,6 +25,7 @@ use crate::cli::completion::live;
 use crate::cli::flags::{parse_duration, parse_url};
 use crate::cli::output;
 use crate::cli::progress::Progress;
+use crate::cli::ui::one_line;
 use crate::cli::{KubeFlags, OutputFormat, S3ReadFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::signals;
@@ -216,7 +218,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     // what brings the bytes now may well be slow
     kube.patience.lift();
     if let Some(format) = args.output {
-        return ui.data(selection(&found.item, format)?);
+        return ui.document(selection(&found.item, format)?);
     }
     let target = match named {
         Some(named) => named,
@@ -352,7 +354,7 @@ fn selection(item: &Item, format: OutputFormat) -> Result<String> {
     match format {
         OutputFormat::Json => output::to_json(item),
         OutputFormat::Yaml => output::to_yaml(item),
-        OutputFormat::Name => Ok(item.name.clone()),
+        OutputFormat::Name => Ok(one_line(&item.name)),
     }
 }
 

@@ -204,7 +204,7 @@ fn print(manifests: &[Manifest], format: Option<OutputFormat>, ui: &Ui) -> Resul
         return names.iter().try_for_each(|name| ui.data(format!("{name} created{}", DryRun::Client.suffix())));
     };
     let values: Vec<serde_json::Value> = manifests.iter().map(Manifest::value).collect::<Result<_>>()?;
-    ui.data(output::objects(&values, &names, format)?)
+    ui.document(output::objects(&values, &names, format)?)
 }
 
 /// The dialects of this CRD exclude each other, so replacing one breaks the operator that came with it.

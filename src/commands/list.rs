@@ -18,6 +18,7 @@ use super::get::item::Item;
 use super::get::{check_directory_name, check_only_dir, disaster};
 use crate::api::{EtcdBackup, names};
 use crate::cli::completion::live;
+use crate::cli::ui::one_line;
 use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
 use crate::error::{Error, Result};
 use crate::kubernetes::{self, Session};
@@ -163,7 +164,10 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         listed.failed.extend(found.failed);
     }
     if let Some(text) = render(&listed, &args)? {
-        ui.data(text)?;
+        match args.output {
+            Some(Format::Json | Format::Yaml) => ui.document(text)?,
+            _ => ui.data(text)?,
+        }
     } else if listed.failed.is_empty() {
         ui.say(nothing(&args, kube));
     }
@@ -224,7 +228,7 @@ fn render(listed: &Listed, args: &Args) -> Result<Option<String>> {
     if args.output == Some(Format::Name) {
         let of_object = |backup: &EtcdBackup| format!("etcdbackup.etcd.database.coreos.com/{}", backup.name_any());
         let names = listed.backups.iter().map(of_object);
-        parts.extend(names.chain(listed.snapshots.iter().map(|item| item.name.clone())));
+        parts.extend(names.chain(listed.snapshots.iter().map(|item| one_line(&item.name))));
         return Ok(Some(parts.join("\n")).filter(|text| !text.is_empty()));
     }
     let now = jiff::Timestamp::now();

@@ -15,9 +15,12 @@ use crate::{kubernetes, operator};
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
-    /// Image of the Jobs and sidecars: the operator's own
+    /// Image of the Jobs and sidecars [default: that of the operator's own pod]
     #[arg(long, env = "OPERATOR_IMAGE", value_name = "IMAGE")]
-    pub image: String,
+    pub image: Option<String>,
+    /// The operator's own pod, whose image the Jobs and sidecars get
+    #[arg(long, env = "POD_NAME", value_name = "POD")]
+    pub pod_name: Option<String>,
     /// Watch every namespace instead of one
     #[arg(long)]
     pub cluster_wide: bool,
@@ -52,7 +55,10 @@ pub struct Args {
 
 const EXAMPLES: &str = "\
 Examples:
-  # as the Deployment runs it
+  # as the Deployment runs it, with the environment's POD_NAME
+  kubectl etcdbackup operator
+
+  # with another image for Jobs and sidecars than its own
   kubectl etcdbackup operator --image example.com/etcdbackup:v1
 
 RBAC: the Role or ClusterRole of kubectl etcdbackup install -o yaml

@@ -61,8 +61,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         value["operatorImage"] = image.as_str().into();
     }
     match args.output.as_deref() {
-        Some("json") => ui.data(output::to_json(&value)?)?,
-        Some(_) => ui.data(output::to_yaml(&value)?)?,
+        Some("json") => ui.document(output::to_json(&value)?)?,
+        Some(_) => ui.document(output::to_yaml(&value)?)?,
         None => {
             ui.data(format!("Client Version: v{VERSION}"))?;
             if let Some(image) = &image {

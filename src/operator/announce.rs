@@ -8,7 +8,7 @@ use kube::{Client, Resource, ResourceExt};
 use super::job::Attempt;
 use super::outcome::Start;
 use super::status::{Progress, what_was_stored};
-use super::{Context, requests};
+use super::{Context, expiry, requests};
 use crate::api::{EtcdBackup, EtcdBackupStatus};
 
 /// The API server refuses notes of 1024 bytes and more.
@@ -41,6 +41,10 @@ pub async fn progress(context: &Context, backup: &EtcdBackup, progress: &Progres
         Progress::Stored { report, .. } => {
             tracing::info!(%namespace, %name, path = %status.s3_path, revision = status.etcd_revision, "stored a backup");
             publish(context, backup, EventType::Normal, "Succeeded", what_was_stored(report), None).await;
+            if let Some(trouble) = expiry::trouble(status) {
+                tracing::warn!(%namespace, %name, reason = %trouble.message, "old snapshots are left");
+                publish(context, backup, EventType::Warning, &trouble.reason, trouble.message, None).await;
+            }
         }
         Progress::GaveUp { .. } | Progress::Rejected(_) => {
             tracing::warn!(%namespace, %name, %reason, "gave up");

@@ -4,12 +4,13 @@ use k8s_openapi::api::core::v1::{Pod, Service};
 use kube::api::{Api, ListParams};
 
 use super::TIMEOUT;
-use super::plan::{Plan, Source};
+use super::plan::{Plan, Rejection, Source};
 use super::pod::{AGENT_APP, SIDECAR_APP};
 use super::trouble::Trouble;
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::names;
 use crate::error::{ErrorKind, Result};
+use crate::etcd::Endpoint;
 use crate::kubernetes::Session;
 
 /// etcd's port for clients.
@@ -64,6 +65,18 @@ pub fn expected(plan: &Plan) -> Found {
 
 fn scheme(plan: &Plan) -> &'static str {
     if plan.tls_secret.is_some() { "https" } else { "http" }
+}
+
+/// Whether `url` is an address that a run can ask: no later run fares better with one that is not.
+///
+/// # Errors
+/// `InvalidEndpoint` with what is wrong.
+pub fn check(url: &str) -> Result<(), Rejection> {
+    let whole = if url.contains("://") { url.to_owned() } else { format!("http://{url}") };
+    whole.parse::<Endpoint>().map(drop).map_err(|error| Rejection {
+        reason: "InvalidEndpoint",
+        message: format!("spec.etcdEndpoints: {}; {}", error.message(), error.hints().join("; ")),
+    })
 }
 
 /// etcd's own clients take an endpoint without a scheme.

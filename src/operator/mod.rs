@@ -14,12 +14,14 @@ mod cache;
 mod cached;
 mod cronjob;
 mod endpoints;
+mod expiry;
 mod health;
 mod job;
 mod metrics;
 mod once;
 mod oneshot;
 mod outcome;
+mod own_image;
 mod pauses;
 mod periodic;
 mod plan;
@@ -68,6 +70,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 use crate::signals;
 
+pub use own_image::CONTAINER;
 pub use pod::{MANAGED_BY, container_security, pod_security};
 pub use sidecar::probe;
 pub use token_review::TOKEN_REVIEW;
@@ -113,34 +116,46 @@ struct Context {
 /// Runs the operator in the session's namespace, or in all with `--cluster-wide`, until SIGTERM or SIGINT.
 ///
 /// # Errors
-/// [`ErrorKind::General`] when the health port cannot be had. What the API
-/// server refuses is logged and tried again.
+/// [`ErrorKind::General`] when the health port cannot be had, [`ErrorKind::Usage`] when nothing says which image Jobs
+/// get. What the API server refuses is logged and tried again.
 pub async fn run(args: Args, session: Session) -> Result<()> {
     let stop = stop_on_signal();
     let ready = Readiness::default();
     let metrics = Metrics::default();
     health::serve(args.health_port, ready.clone(), metrics.clone(), stop.clone()).await?;
     let namespace = if args.cluster_wide { "" } else { session.namespace.as_str() };
-    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, image = %args.image, "the operator starts");
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), namespace, "the operator starts");
     let backups: Api<Cached> = scoped(&session, args.cluster_wide);
     tokio::select! {
         () = until_served(&session, &backups, args.create_crd) => {}
         () = stop.cancelled() => return Ok(()),
     }
+    let image = tokio::select! {
+        image = own_image::find(&session, &args) => image?,
+        () = stop.cancelled() => return Ok(()),
+    };
+    tracing::info!(%image, "the image of Jobs and sidecars");
     ready.set();
-    work(&args, session, backups, metrics, stop).await;
+    work(&args, image, session, backups, metrics, stop).await;
     tracing::info!("the operator stopped");
     Ok(())
 }
 
-async fn work(args: &Args, session: Session, backups: Api<Cached>, metrics: Metrics, stop: CancellationToken) {
+async fn work(
+    args: &Args,
+    image: String,
+    session: Session,
+    backups: Api<Cached>,
+    metrics: Metrics,
+    stop: CancellationToken,
+) {
     let (queue, caches) = (Queue::default(), Caches::default());
     let chosen = watcher::Config { label_selector: args.selector.clone(), ..watcher::Config::default() };
     let (store, own) = watching::own(backups, chosen.page_size(PAGE));
     let others = caches.follow(&session, args.cluster_wide, &queue, &store);
     metrics.of(store.clone());
     let context = Arc::new(Context {
-        settings: Settings::new(args),
+        settings: Settings::new(args, image),
         recorder: announce::recorder(session.client.clone()),
         backups: store.clone(),
         jobs: scoped(&session, args.cluster_wide),

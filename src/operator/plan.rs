@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use kube::ResourceExt;
 
+use super::endpoints;
 use super::settings::Settings;
 use crate::api::etcdbackup::{BackupPolicy, CLUSTER_LABEL, PodPolicy};
 use crate::api::{EtcdBackup, S3Source, names};
@@ -171,7 +172,10 @@ fn source(backup: &EtcdBackup, settings: &Settings) -> Result<Source, Rejection>
     if backup.spec.kubeadm.is_none() {
         return Ok(match backup.spec.etcd_endpoints.as_slice() {
             [] => Source::Name,
-            urls => Source::Endpoints(urls.to_vec()),
+            urls => {
+                urls.iter().try_for_each(|url| endpoints::check(url))?;
+                Source::Endpoints(urls.to_vec())
+            }
         });
     }
     let message = match &settings.kubeadm {
@@ -331,6 +335,17 @@ mod tests {
         assert_eq!(with(None), Err("KubeadmNotAllowed"));
         assert_eq!(with(Some("other")), Err("KubeadmNotAllowed"));
         assert!(matches!(with(Some("default")), Ok(Source::Kubeadm { .. })));
+    }
+
+    #[test]
+    fn what_is_no_address_of_etcd_is_refused_before_a_run() {
+        let with = |url: &str| {
+            let spec = serde_json::json!({"etcdEndpoints": ["http://e:2379", url], "storageType": "S3", "s3": {}});
+            plan(&backup(spec), &settings(true)).map(|_| ()).map_err(|rejection| rejection.message)
+        };
+        assert_eq!([with("e:2379"), with("https://[::1]:2379/")], [Ok(()), Ok(())]);
+        let refused = with("http://e:99999").unwrap_err();
+        assert!(refused.starts_with("spec.etcdEndpoints: \"http://e:99999\" is not an etcd client URL"), "{refused}");
     }
 
     #[test]

@@ -10,10 +10,10 @@ use kube::runtime::controller::Action;
 use kube::{Resource, ResourceExt};
 
 use super::cached::Cached;
-use super::plan::{Plan, Rejection, Trigger, plan};
+use super::plan::{self, Plan, Rejection, Trigger, plan};
 use super::status::{self, Progress, Scheduled};
 use super::trouble::Trouble;
-use super::{Context, announce, cronjob, job, once, periodic, requests, serving, settled};
+use super::{Context, announce, cronjob, expiry, job, once, periodic, requests, serving, settled};
 use crate::api::conditions::{self, SCHEDULED};
 use crate::api::{EtcdBackup, EtcdBackupStatus};
 use crate::error::{Error, ErrorKind, Result};
@@ -220,7 +220,10 @@ pub fn after<'a>(
         }
     }
     next.metadata.generation = backup.metadata.generation;
-    (status::schedule(&next, &look.scheduled, now), told)
+    let mut status = status::schedule(&next, &look.scheduled, now);
+    expiry::settle(&mut status, backup, now);
+    status.cluster = plan::cluster(backup).unwrap_or_default();
+    (status, told)
 }
 
 /// Writes the status if it changed, and tells of it. `None`: the object has changed meanwhile.
@@ -274,6 +277,7 @@ mod tests {
         let no_bucket = plan(&backup, &samples::settings(false)).unwrap_err();
         assert_eq!(rejected(&backup, &no_bucket).steps.len(), 1);
         backup.status = Some(status::next(&backup, &Progress::Stored { report: samples::stored(), at: at(5) }, at(9)));
+        backup.status.as_mut().unwrap().cluster = "etcd-a".to_owned();
         let look = rejected(&backup, &no_bucket);
         let (after, told) = after(&backup, &look, at(60));
         assert_eq!((Some(after), told.len()), (backup.status.clone(), 0));
@@ -295,6 +299,21 @@ mod tests {
         assert!(status.last_success_date.is_some());
         backup.status = Some(status);
         assert_eq!(conditions::verdict(&backup), conditions::Verdict::Open);
+    }
+
+    #[test]
+    fn the_cluster_is_named_for_every_dialect_if_it_has_a_usable_name() {
+        let named = |label: Option<&str>, spec: serde_json::Value| {
+            let mut backup = samples::backup(spec);
+            backup.metadata.labels =
+                label.map(|label| [(crate::api::etcdbackup::CLUSTER_LABEL.to_owned(), label.to_owned())].into());
+            after(&backup, &Look::default(), at(0)).0.cluster
+        };
+        let endpoints = serde_json::json!({"etcdEndpoints": ["http://e:2379"], "storageType": "S3"});
+        assert_eq!(named(None, serde_json::json!({"clusterName": "etcd-b", "storageType": "S3"})), "etcd-b");
+        assert_eq!(named(Some("etcd-c"), serde_json::json!({"kubeadm": {}, "storageType": "S3"})), "etcd-c");
+        assert_eq!(named(None, endpoints.clone()), "etcd-a-1");
+        assert_eq!(named(Some("Not_A_Name"), endpoints), "");
     }
 
     #[test]

@@ -42,8 +42,8 @@ pub struct Kubeadm {
 }
 
 impl Settings {
-    /// The settings that the flags ask for. The three S3 flags come together or not at all.
-    pub fn new(args: &Args) -> Self {
+    /// The settings that the flags ask for, with the image that was found. The three S3 flags come together or not at all.
+    pub fn new(args: &Args, image: String) -> Self {
         let s3 = match (&args.backup_s3_bucket, &args.backup_aws_secret, &args.backup_aws_config) {
             (Some(bucket), Some(secret), Some(config_map)) => {
                 Some(S3Defaults { bucket: bucket.clone(), secret: secret.clone(), config_map: config_map.clone() })
@@ -51,7 +51,7 @@ impl Settings {
             _ => None,
         };
         Self {
-            image: args.image.clone(),
+            image,
             s3,
             cluster_wide: args.cluster_wide,
             selective: args.selector.is_some(),

@@ -3,6 +3,7 @@
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+use super::expiry;
 use super::outcome::Start;
 use super::trouble::Trouble;
 use crate::api::conditions::{self, SCHEDULED, SUCCEEDED};
@@ -200,6 +201,9 @@ pub fn next(backup: &EtcdBackup, progress: &Progress, now: Timestamp) -> EtcdBac
         last_transition_time: Time(whole_seconds(now)),
     };
     put(&mut status.conditions, condition, old.is_none_or(is_idle));
+    if let Progress::Stored { report, .. } = progress {
+        expiry::after_run(&mut status, backup, report, now);
+    }
     status
 }
 
@@ -326,11 +330,12 @@ fn unchanged(one: &Condition, other: &Condition) -> bool {
 }
 
 /// The API's times have no fractions; one with a fraction would never equal what is read back.
-fn whole_seconds(time: Timestamp) -> Timestamp {
+pub fn whole_seconds(time: Timestamp) -> Timestamp {
     Timestamp::from_second(time.as_second()).unwrap_or(time)
 }
 
-fn cut(text: String) -> String {
+/// As much of a text as a status takes.
+pub fn cut(text: String) -> String {
     match text.char_indices().nth(MAX_REASON) {
         Some((end, _)) => format!("{}…", &text[..end]),
         None => text,

@@ -191,6 +191,26 @@ mod tests {
     }
 
     #[test]
+    fn the_last_sidecar_of_a_namespace_takes_its_subject_with_it() {
+        let of = |namespace: &str| {
+            let spec = serde_json::json!({"storageType": "S3", "clusterName": "etcd-a",
+                "s3": {"s3Bucket": "b", "awsSecret": "s", "layout": "Cluster"}});
+            let mut backup = samples::backup(spec);
+            backup.metadata.namespace = Some(namespace.to_owned());
+            Arc::new(Cached(Ok(backup)))
+        };
+        let both = wanted(&[of("x"), of("y")], &samples::settings(false));
+        let existing: Vec<Subject> = both.iter().map(subject).collect();
+        let left = wanted(&[of("y")], &samples::settings(false));
+        for selective in [true, false] {
+            let subjects: Vec<Subject> = merged(&existing, &both, &left, selective).iter().map(subject).collect();
+            let named: Vec<_> = subjects.iter().map(|it| (it.namespace.as_deref(), it.name.as_str())).collect();
+            assert_eq!(named, [(Some("y"), "etcd-a-backup-sidecar")]);
+            assert!(merged(&subjects, &left, &BTreeSet::new(), selective).is_empty());
+        }
+    }
+
+    #[test]
     fn one_name_that_the_api_server_refuses_does_not_spoil_the_binding() {
         for bad in ["Robot", "a b", "-a", "a..b", "a/b", "system:masters"] {
             let named = serde_json::json!({"clusterName": "etcd-b", "serviceAccountName": bad});

@@ -18,6 +18,7 @@ fn what_is_missing_is_said_and_what_is_there_is_seen() {
         assert!(shown.lines().any(|line| line.starts_with(failed) && line.ends_with(&hint)), "{failed}: {shown}");
     }
 
+    waits_are_no_failures(&namespace);
     namespace.etcd("etcd-a");
     let wide = format!("--backup-s3-bucket {} --backup-aws-secret aws-credential", namespace.s3.get("S3_BUCKET"));
     let installed = namespace.run(&format!("install --image {} {wide} --backup-aws-config aws-config", image()));
@@ -47,6 +48,7 @@ fn what_is_missing_is_said_and_what_is_there_is_seen() {
     assert!(!shown.contains(secret), "{shown}");
 
     in_buckets(&namespace);
+    the_operators_place_is_found(&namespace);
     own_credentials_stay_at_home(&namespace);
 
     let nobody = namespace.run("check etcd-a --as nobody --for get -o json");
@@ -84,6 +86,32 @@ fn in_buckets(namespace: &Namespace) {
         has(&shown, &format!("ok       {cluster}: bucket: etcd-backups in region us-east-1, with secret {name}/aws-"));
         has(&shown, &format!("ok       {cluster}: list: s3://etcd-backups/{name}-{cluster}/: 0 objects"));
         has(&shown, &format!("skipped  {cluster}: get: no object to read"));
+        let object = namespace.run(&format!("check {cluster}"));
+        has(&object.to_string(), &format!("skipped  {cluster}: EtcdBackup: {cluster} has not run"));
+    }
+}
+
+/// An object that no operator has taken up yet, and whose Secret is not there: that is said once.
+fn waits_are_no_failures(namespace: &Namespace) {
+    let installed = namespace.run(&format!("install --image {} --wait=false", image()));
+    assert_eq!(installed.code, Some(0), "{installed}");
+    namespace.kubectl(&["delete", "deployment", "etcdbackup-operator"]);
+    let manifest = "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {name: waits}\n\
+                    spec: {clusterName: waits, storageType: S3, s3: {s3Bucket: etcd-backups, awsSecret: nowhere}}\n";
+    namespace.apply(manifest).unwrap();
+    let shown = namespace.run("check waits").to_string();
+    has(&shown, "skipped  waits: EtcdBackup: waits has not run yet");
+    let secret = shown.lines().find(|line| line.starts_with("failed   waits: Secret nowhere")).unwrap();
+    assert_eq!(secret.matches("kubectl etcdbackup credentials -n").count(), 1, "{secret}");
+    namespace.kubectl(&["delete", "etcdbackups.etcd.database.coreos.com", "waits"]);
+}
+
+/// `get` and `list` take what an object leaves out from the operator's flags, as its pods do.
+fn the_operators_place_is_found(namespace: &Namespace) {
+    for line in ["get wide --from s3 -O wide", "list wide"] {
+        let output = namespace.run(line);
+        let uses = format!("credentials from secret {}/aws-credential", namespace.name);
+        assert!(output.stderr.contains("s3: bucket etcd-backups at ") && output.stderr.contains(&uses), "{output}");
     }
 }
 

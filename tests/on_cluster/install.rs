@@ -32,7 +32,6 @@ fn install_cluster_wide(namespace: &Namespace) {
     let patch = serde_json::json!([
         {"op": "add", "path": format!("{container}/args/-"), "value": selector},
         {"op": "replace", "path": format!("{container}/image"), "value": image},
-        {"op": "replace", "path": format!("{container}/env/0/value"), "value": image},
     ]);
     namespace.kubectl(&["patch", "deployment", "etcdbackup-operator", "--type=json", "-p", &patch.to_string()]);
     namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=90s"]);
@@ -114,6 +113,8 @@ fn a_change_of_scope_leaves_nothing_behind_and_uninstall_takes_the_rest() {
     };
     assert_eq!(subjects(), "etcd-a-backup-sidecar");
     // what install applies has no subjects: the operator's stay
+    let job = ["get", "jobs", "-o", "jsonpath={.items[*].spec.template.spec.containers[*].image}"];
+    assert_eq!(namespace.kubectl(&job), image(), "a Job's image is the operator's own");
     let again = namespace.run("install --cluster-wide --image registry.local/absent:1 --wait=false --dry-run=server");
     assert!(again.to_string().contains("etcdbackup-token-review unchanged (server dry run)"), "{again}");
     namespace.kubectl(&["delete", backups, "one"]);
@@ -154,7 +155,11 @@ fn the_kustomize_bases_are_taken_by_the_api_server() {
     for base in ["namespaced", "cluster-wide"] {
         let directory = namespace.sandbox.path().join(base);
         std::fs::create_dir(&directory).unwrap();
-        let overlay = format!("namespace: {}\nresources: [base]\n", namespace.name);
+        let overlay = format!(
+            "namespace: {}\nresources: [base]\nimages:\n- name: ghcr.io/etcdbackup/kubectl-etcdbackup\n  \
+             newName: registry.local/mirrored\n  newTag: v7\n",
+            namespace.name
+        );
         namespace.sandbox.write(&format!("{base}/kustomization.yaml"), &overlay);
         std::fs::create_dir(directory.join("base")).unwrap();
         for file in ["kustomization.yaml", "etcdbackup.yaml"] {
@@ -166,5 +171,8 @@ fn the_kustomize_bases_are_taken_by_the_api_server() {
         let applied = namespace.kubectl(&apply);
         assert!(!applied.contains("namespace: etcdbackup\n"), "{applied}");
         assert!(applied.contains(&format!("namespace: {}\n", namespace.name)), "{applied}");
+        // the only place of the image: its Jobs and sidecars get the operator's own
+        assert!(applied.contains("image: registry.local/mirrored:v7\n"), "{applied}");
+        assert!(!applied.contains("ghcr.io/") && !applied.contains("OPERATOR_IMAGE"), "{applied}");
     }
 }

@@ -32,6 +32,7 @@ mod outages;
 #[allow(dead_code, reason = "parts from which tests of the reader make damaged ones")]
 mod pages;
 mod permissions;
+mod retention;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod scenario;

@@ -80,12 +80,23 @@ fn a_bad_schedule_is_told_in_the_api_servers_words_and_can_be_corrected() {
     invalid("minute", "InvalidSchedule: spec.schedule: Invalid value: \"61 * * * *\"");
     invalid("zone", "InvalidSchedule: spec.timeZone: Invalid value: \"Mars/Olympus\"");
 
+    // neither the operator's image nor this node's controller need have files of time zones
+    apply(&namespace, "zone", "{schedule: \"0 3 * * *\", timeZone: Europe/Berlin}");
+    eventually("the zone is corrected", || {
+        let told = scheduled(&namespace, "zone");
+        told.starts_with("True Scheduled next run at 20")
+            && (told.ends_with("T01:00:00Z") || told.ends_with("T02:00:00Z"))
+    });
+    let described = namespace.run("describe zone").to_string();
+    assert!(described.contains("0 3 * * * (Europe/Berlin)") && described.contains(":00:00Z (in "), "{described}");
+
     apply(&namespace, "minute", "{schedule: \"0 3 29 2 *\"}");
     eventually("it is corrected", || scheduled(&namespace, "minute").contains("next run at 2028-02-29T03:00:00Z"));
     assert_eq!(namespace.field("minute", "{.status.Reason}"), "");
     // a schedule that has become invalid must not go on as it was
     apply(&namespace, "minute", "{schedule: \"nonsense\"}");
     invalid("minute", "InvalidSchedule: spec.schedule");
+    namespace.kubectl(&["delete", "etcdbackups.etcd.database.coreos.com", "zone"]);
     eventually("no CronJob is left", || namespace.kubectl(&["get", "cronjobs", "-o", "name"]).is_empty());
 }
 

@@ -169,6 +169,30 @@ fn a_secret_neither_runs_programs_nor_reads_files() {
 }
 
 #[test]
+fn only_the_agents_pods_have_an_identity_for_a_secret_to_use() {
+    let host = "[default]\nrole_arn=arn:x\ncredential_source=Environment\n";
+    let keys_too = format!("{host}aws_access_key_id=a\naws_secret_access_key=b\n");
+    for text in [host, &keys_too] {
+        let error = read(&[("credentials", text)]).unwrap_err();
+        assert!(error.message().contains("uses credential_source: "), "{error}");
+        assert_eq!(error.hints(), ["name a profile of your own with --profile"]);
+    }
+    // nor by way of another profile, or without keys
+    let chained = "[default]\nrole_arn=arn:x\nsource_profile=x\n[x]\nrole_arn=arn:y\ncredential_source=EcsContainer\n";
+    for key in ["credentials", "config"] {
+        let text = chained.replace("[x]", if key == "config" { "[profile x]" } else { "[x]" });
+        let files = read(&[(key, &text)]).unwrap();
+        assert!(!format!("{:?}{:?}", files.credentials, files.config).contains("EcsContainer"), "{key}");
+        assert_eq!(files.warnings, [format!("credential_source in key {key:?} of secret default/aws is not used")]);
+    }
+    let directory = tempfile::tempdir().unwrap();
+    std::fs::write(directory.path().join("credentials"), host).unwrap();
+    let files = ProfileFiles::from_directory(directory.path()).unwrap();
+    assert_eq!(files.property("credential_source").as_deref(), Some("Environment"));
+    assert_eq!(files.warnings, [""; 0]);
+}
+
+#[test]
 fn a_role_with_the_keys_that_assume_it_is_kept() {
     let text = "[default]\nrole_arn=arn:x\nsource_profile=base\n[base]\naws_access_key_id=a\naws_secret_access_key=b\n";
     let files = read(&[("credentials", text)]).unwrap();

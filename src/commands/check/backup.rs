@@ -8,12 +8,15 @@ use kube::api::{Api, ListParams};
 
 use super::report::{Check, Report};
 use super::{Args, TIMEOUT};
+use crate::api::conditions::{self, EXPIRED, SUCCEEDED, Verdict};
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::{EtcdBackup, names};
 use crate::aws::ProfileFiles;
 use crate::cli::{KubeFlags, Ui};
 use crate::commands::credentials::check::bucket as in_bucket;
-use crate::commands::get::place::{self, At, OperatorWide, Resolved};
+use crate::commands::get::operator_wide::OperatorWide;
+use crate::commands::get::place::{self, At, Resolved};
+use crate::commands::list::standing;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 use crate::source::Wanted;
@@ -42,7 +45,10 @@ pub async fn check(
     }
     for cluster in clusters {
         let backup = backups.get(cluster);
-        report.add(object(cluster, backup, session))?;
+        report.add(object(cluster, backup, &session.namespace))?;
+        if let Some(left) = backup.and_then(|backup| retention(cluster, backup)) {
+            report.add(left)?;
+        }
         if let Some(name) = backup.and_then(|backup| secret_of(backup, operator)) {
             report.add(secret(cluster, name, session).await)?;
         }
@@ -71,24 +77,39 @@ async fn newest(session: &Session) -> Result<BTreeMap<String, EtcdBackup>> {
     Ok(items.into_iter().map(|backup| (names::cluster_of(&backup), backup)).collect())
 }
 
-fn object(cluster: &str, backup: Option<&EtcdBackup>, session: &Session) -> Check {
+/// What became of the newest EtcdBackup. Only a failure that is final is one: what waits or is tried again may succeed.
+fn object(cluster: &str, backup: Option<&EtcdBackup>, namespace: &str) -> Check {
     let name = format!("{cluster}: EtcdBackup");
     let Some(backup) = backup else {
-        return Check::skipped(name, format!("none in namespace {}", session.namespace))
+        return Check::skipped(name, format!("none in namespace {namespace}"))
             .hint(format!("kubectl etcdbackup create {cluster} --bucket NAME"));
     };
     let (shown, status) = (backup.name_any(), backup.status.clone().unwrap_or_default());
-    if status.succeeded {
-        return Check::ok(name, format!("{shown} stored {}", status.s3_path));
+    let describe = format!("kubectl -n {namespace} describe etcdbackup {shown}");
+    let told = conditions::find(&status.conditions, SUCCEEDED);
+    let stored = if status.succeeded { format!("; it stored {} before", status.s3_path) } else { String::new() };
+    match (conditions::verdict(backup), standing(backup).as_str()) {
+        (_, "Succeeded") => Check::ok(name, format!("{shown} stored {}", status.s3_path)),
+        (_, "Failed") => {
+            Check::failed(name, &Error::backup_failed(format!("{shown}: {}", status.reason)).hint(describe))
+        }
+        (Verdict::Open, "Pending") => Check::skipped(name, format!("{shown} has not run yet{stored}")),
+        (_, word) => {
+            let message = told.map(|found| format!(": {}", found.message)).unwrap_or_default();
+            let sentence = format!("{shown} has not run to its end yet, {word}{message}{stored}");
+            if status.reason.is_empty() {
+                Check::skipped(name, sentence)
+            } else {
+                Check::warning(name, sentence).hint(describe)
+            }
+        }
     }
-    match status.reason.as_str() {
-        "" => Check::skipped(name, format!("{shown} has no result yet")),
-        reason => Check::failed(
-            name,
-            &Error::backup_failed(format!("{shown}: {reason}"))
-                .hint(format!("kubectl -n {} describe etcdbackup {shown}", session.namespace)),
-        ),
-    }
+}
+
+/// Snapshots that should be gone and are not, or a limit that has no effect.
+fn retention(cluster: &str, backup: &EtcdBackup) -> Option<Check> {
+    let told = conditions::find(&backup.status.as_ref()?.conditions, EXPIRED)?;
+    (told.status == "False").then(|| Check::warning(format!("{cluster}: retention"), told.message.clone()))
 }
 
 /// The Secret that the object names, else the operator's.
@@ -104,10 +125,7 @@ async fn secret(cluster: &str, name: &str, session: &Session) -> Check {
         Err(error) if error.kind() == ErrorKind::Denied => {
             return Check::skipped(check, "you may not read it; the pods may");
         }
-        Err(error) => {
-            let how = format!("kubectl etcdbackup credentials -n {} --secret-name {name}", session.namespace);
-            return Check::failed(check, &error.hint(how));
-        }
+        Err(error) => return Check::failed(check, &error),
     };
     let shown: Vec<&str> = keys.keys().map(String::as_str).collect();
     match ProfileFiles::from_keys(format!("secret {}/{name}", session.namespace), &keys) {
@@ -139,7 +157,7 @@ async fn bucket(
     if let Some(error) = endpoint.and_then(|url| place::reachable(&url).err()) {
         return report.add(Check::skipped(name, error.message()));
     }
-    let resolved = match place::resolve_with(cluster, &args.s3, operator, kube, ui).await {
+    let resolved = match place::resolve_with(cluster, &args.s3, Some(operator), kube, ui).await {
         Ok(resolved) => resolved,
         Err(error) => return report.add(Check::failed(name, &error)),
     };
@@ -234,5 +252,68 @@ async fn sidecar(cluster: &str, backup: Option<&EtcdBackup>, session: &Session) 
     match found.await {
         Ok(snapshot) => Check::ok(name, format!("serves {} through a port-forward", snapshot.name)),
         Err(error) => Check::failed(name, &error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::commands::check::report::State;
+
+    fn backup(status: serde_json::Value) -> EtcdBackup {
+        serde_json::from_value(serde_json::json!({
+            "apiVersion": "etcd.database.coreos.com/v1beta2", "kind": "EtcdBackup",
+            "metadata": {"name": "nightly", "generation": 2}, "spec": {"storageType": "S3"}, "status": status
+        }))
+        .unwrap()
+    }
+
+    fn condition(kind: &str, status: &str, reason: &str, generation: i64) -> serde_json::Value {
+        serde_json::json!({"type": kind, "status": status, "reason": reason, "message": "because",
+            "observedGeneration": generation, "lastTransitionTime": "2026-01-01T00:00:00Z"})
+    }
+
+    fn checked(status: serde_json::Value) -> (State, u8, String) {
+        let check = object("etcd-a", Some(&backup(status)), "db");
+        (check.state, check.exit_code, check.message)
+    }
+
+    #[test]
+    fn a_backup_without_an_end_is_no_failure() {
+        let unknown = |reason: &str, trouble: &str| {
+            let condition = condition(SUCCEEDED, "Unknown", reason, 2);
+            checked(serde_json::json!({"Reason": trouble, "conditions": [condition]}))
+        };
+        let (state, code, message) = checked(serde_json::json!({}));
+        assert_eq!((state, code, message.as_str()), (State::Skipped, 0, "nightly has not run yet"));
+        let (state, code, message) = unknown("Running", "");
+        assert_eq!((state, code), (State::Skipped, 0));
+        assert_eq!(message, "nightly has not run to its end yet, Running: because");
+        assert_eq!(unknown("SecretNotFound", "SecretNotFound: because").0, State::Warning);
+        assert_eq!(unknown("SecretNotFound", "SecretNotFound: because").1, 0);
+        let old = condition(SUCCEEDED, "False", "BackupFailed", 1);
+        assert_eq!(checked(serde_json::json!({"Reason": "no", "conditions": [old]})).1, 0);
+    }
+
+    #[test]
+    fn an_end_is_what_it_is_for_every_operator() {
+        let of = |status: &str, reason: &str| {
+            checked(serde_json::json!({"Reason": reason, "succeeded": reason.is_empty(), "s3Path": "b/k",
+                "conditions": [condition(SUCCEEDED, status, "x", 2)]}))
+        };
+        assert_eq!(of("True", ""), (State::Ok, 0, "nightly stored b/k".to_owned()));
+        assert_eq!(of("False", "KeyExists: x"), (State::Failed, 7, "nightly: KeyExists: x".to_owned()));
+        // etcd-operator wrote no conditions
+        assert_eq!(checked(serde_json::json!({"succeeded": true, "s3Path": "b/k"})).0, State::Ok);
+        assert_eq!(checked(serde_json::json!({"Reason": "no"})).1, 7);
+    }
+
+    #[test]
+    fn snapshots_that_could_not_be_deleted_are_a_warning() {
+        let of = |status: &str| {
+            let told = condition(EXPIRED, status, "ExpiryFailed", 2);
+            retention("etcd-a", &backup(serde_json::json!({"conditions": [told]}))).map(|check| check.state)
+        };
+        assert_eq!([of("False"), of("True")], [Some(State::Warning), None]);
     }
 }

@@ -3,12 +3,12 @@
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::ResourceExt;
-use kube::api::{Api, ListParams};
+use kube::api::Api;
 
 use super::TIMEOUT;
 use super::report::{Check, Report};
 use crate::VERSION;
-use crate::commands::get::place::OperatorWide;
+use crate::commands::get::operator_wide::{self, Operator, OperatorWide, is_cluster_wide};
 use crate::commands::install::manifests::{CRD, OPERATOR, is_ours};
 use crate::commands::install::wait::is_available;
 use crate::error::{Error, ErrorKind, Result};
@@ -34,7 +34,7 @@ pub async fn check(session: &Session, report: &mut Report<'_>) -> Result<Option<
     report.add(crd(session).await)?;
     let (check, found) = operator(session).await;
     report.add(check)?;
-    Ok(Some(found.as_ref().map(operator_wide).unwrap_or_default()))
+    Ok(Some(found.as_ref().map(OperatorWide::of).unwrap_or_default()))
 }
 
 fn of_version(major: &str, minor: &str, shown: &str) -> Check {
@@ -92,60 +92,16 @@ async fn served(session: &Session) -> Check {
 }
 
 async fn operator(session: &Session) -> (Check, Option<Deployment>) {
-    let here = Api::<Deployment>::namespaced(session.client.clone(), &session.namespace);
-    match session.request(TIMEOUT, here.get_opt(OPERATOR)).await {
-        Ok(Some(found)) => return (of_operator(&found), Some(found)),
-        Ok(None) => {}
-        Err(error) if error.kind() == ErrorKind::Denied => {
-            let why = format!("you may not get deployments in {}", session.namespace);
-            return (Check::skipped("operator", why), None);
-        }
-        Err(error) => return (Check::failed("operator", &error), None),
-    }
-    let all = Api::<Deployment>::all(session.client.clone());
-    let params = ListParams::default().labels(&format!("app.kubernetes.io/name={OPERATOR}"));
-    let found = session.request(TIMEOUT, all.list(&params)).await;
-    let blind = found.is_err();
-    match found.ok().and_then(|list| list.items.into_iter().find(is_cluster_wide)) {
-        Some(found) => (of_operator(&found), Some(found)),
-        None => (no_operator(session, blind), None),
-    }
-}
-
-fn no_operator(session: &Session, blind: bool) -> Check {
     let namespace = &session.namespace;
-    if blind {
-        return Check::skipped(
-            "operator",
-            format!("none in namespace {namespace}; you may not look for a cluster-wide one"),
-        );
+    match operator_wide::operator(session).await {
+        Ok(Operator::Found(found)) => (of_operator(&found), Some(*found)),
+        Ok(Operator::Absent) => {
+            let error = Error::not_found(format!("none in namespace {namespace}, and no cluster-wide one"));
+            (Check::failed("operator", &error.hint(format!("kubectl etcdbackup install -n {namespace}"))), None)
+        }
+        Ok(Operator::Unknown(why)) => (Check::skipped("operator", why), None),
+        Err(error) => (Check::failed("operator", &error), None),
     }
-    let error = Error::not_found(format!("none in namespace {namespace}, and no cluster-wide one"));
-    Check::failed("operator", &error.hint(format!("kubectl etcdbackup install -n {namespace}")))
-}
-
-fn args(deployment: &Deployment) -> Vec<String> {
-    let pod = deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref());
-    pod.and_then(|pod| pod.containers.first()?.args.clone()).unwrap_or_default()
-}
-
-/// What the flags of an operator say of objects that name none.
-fn operator_wide(deployment: &Deployment) -> OperatorWide {
-    let words = args(deployment);
-    let value = |flag: &str| {
-        let at = words.iter().position(|word| word.split('=').next() == Some(flag))?;
-        let value = words[at].split_once('=').map(|(_, value)| value).or(words.get(at + 1).map(String::as_str))?;
-        (!value.is_empty()).then(|| value.to_owned())
-    };
-    OperatorWide {
-        bucket: value("--backup-s3-bucket"),
-        secret: value("--backup-aws-secret"),
-        config_map: value("--backup-aws-config"),
-    }
-}
-
-fn is_cluster_wide(deployment: &Deployment) -> bool {
-    args(deployment).iter().any(|word| word == "--cluster-wide")
 }
 
 fn of_operator(deployment: &Deployment) -> Check {
@@ -201,21 +157,6 @@ mod tests {
         assert_eq!(of_operator(&deployment("registry.local:5000/y:dev", 1)).state, State::Ok);
         assert_eq!(of_operator(&deployment("ghcr.io/x/y:v99.0.0", 1)).state, State::Warning);
         assert_eq!(of_operator(&deployment(&own, 0)).state, State::Failed);
-    }
-
-    #[test]
-    fn what_objects_leave_out_stands_in_the_operators_flags() {
-        let found = |words: &[&str]| {
-            let mut deployment = deployment("x", 1);
-            let pod = deployment.spec.as_mut().unwrap().template.spec.as_mut().unwrap();
-            pod.containers[0].args = Some(words.iter().map(|&word| word.to_owned()).collect());
-            let wide = operator_wide(&deployment);
-            [wide.bucket, wide.secret, wide.config_map].map(Option::unwrap_or_default)
-        };
-        assert_eq!(found(&["operator", "--cluster-wide"]), ["", "", ""]);
-        let all = ["operator", "--backup-aws-secret=s", "--backup-s3-bucket", "b", "--backup-aws-config=c"];
-        assert_eq!(found(&all), ["b", "s", "c"]);
-        assert_eq!(found(&["--backup-s3-bucket"]), ["", "", ""]);
     }
 
     #[test]

@@ -76,9 +76,9 @@ impl Check {
 
     /// `failed   operator: not found in namespace etcd; kubectl etcdbackup install -n etcd`.
     fn line(&self) -> String {
-        let one_line = self.message.split_whitespace().collect::<Vec<_>>().join(" ");
-        let hints = self.hints.iter().map(|hint| format!("; {hint}")).collect::<String>();
-        format!("{:<8} {}: {one_line}{hints}", self.state.word(), self.name)
+        let one_line = |text: &str| text.split_whitespace().collect::<Vec<_>>().join(" ");
+        let hints = self.hints.iter().map(|hint| format!("; {}", one_line(hint))).collect::<String>();
+        format!("{:<8} {}: {}{hints}", self.state.word(), self.name, one_line(&self.message))
     }
 }
 

@@ -146,6 +146,7 @@ pub(super) fn confirm(backup: &DynamicObject, credentials: Option<&Objects>, com
     if !prompt::yes("Create it?")? {
         return Err(Error::interrupted("nothing was made"));
     }
-    ui.say(format!("The same without questions:\n  {command}"));
+    ui.say("The same without questions:");
+    ui.say(format!("  {command}"));
     Ok(())
 }

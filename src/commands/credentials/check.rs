@@ -86,8 +86,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     let source = source(&args, kube, ui).await?;
     let report = Report::new(&source.name, &place, checks(&args, &place, source.found).await);
     match args.output {
-        Some(Format::Json) => ui.data(crate::cli::output::to_json(&report)?)?,
-        Some(Format::Yaml) => ui.data(crate::cli::output::to_yaml(&report)?)?,
+        Some(Format::Json) => ui.document(crate::cli::output::to_json(&report)?)?,
+        Some(Format::Yaml) => ui.document(crate::cli::output::to_yaml(&report)?)?,
         None => ui.data(report.table())?,
     }
     report.outcome()

@@ -9,6 +9,7 @@ use super::Described;
 use crate::api::cron::Timetable;
 use crate::api::etcdbackup::{BackupPolicy, EtcdBackupStatus};
 use crate::api::{EtcdBackup, S3Source, names};
+use crate::cli::ui::one_line;
 use crate::commands::list::table::{NONE, Table, age, size, span};
 use crate::commands::list::{schedule, standing};
 
@@ -18,7 +19,7 @@ struct Lines(Vec<(String, String)>);
 
 impl Lines {
     fn say(&mut self, key: &str, value: impl Into<String>) {
-        self.0.push((format!("{key}:"), value.into()));
+        self.0.push((format!("{key}:"), one_line(&value.into())));
     }
 
     /// Says it where there is something to say.
@@ -142,7 +143,10 @@ fn next_run(found: &Described, status: &EtcdBackupStatus, now: Timestamp) -> Str
     let by = by.map(|job| format!(", by CronJob {}", job.name_any())).unwrap_or_default();
     if !policy.schedule.is_empty() {
         let next = Timetable::of(&policy.schedule, &policy.time_zone).and_then(|table| table.next(now));
-        return next.map_or_else(|| format!("by schedule {}{by}", policy.schedule), |next| until(next, now) + &by);
+        let zone =
+            if policy.time_zone.is_empty() { String::new() } else { format!(" in time zone {}", policy.time_zone) };
+        return next
+            .map_or_else(|| format!("by schedule {}{zone}{by}", policy.schedule), |next| until(next, now) + &by);
     }
     let interval = policy.backup_interval_in_second.filter(|seconds| *seconds > 0);
     let started = found.jobs.first().and_then(|job| job.status.as_ref()?.start_time.clone());
@@ -373,6 +377,9 @@ Events:
         };
         assert_eq!(next(serde_json::json!({})), "<none>");
         assert_eq!(next(serde_json::json!({"schedule": "0 3 * * *"})), "2026-01-02T03:00:00Z (in 3h)");
+        let zoned = |zone: &str| next(serde_json::json!({"schedule": "0 3 * * *", "timeZone": zone}));
+        assert_eq!(zoned("Europe/Berlin"), "2026-01-02T02:00:00Z (in 2h)");
+        assert_eq!(zoned("Mars/Olympus"), "by schedule 0 3 * * * in time zone Mars/Olympus");
         assert_eq!(next(serde_json::json!({"schedule": "@every 1h"})), "by schedule @every 1h");
         assert_eq!(next(serde_json::json!({"schedule": "0 3 * * *", "suspend": true})), "<none>, suspended");
         assert_eq!(next(serde_json::json!({"backupIntervalInSecond": 60})), "2026-01-01T23:01:00Z (due)");

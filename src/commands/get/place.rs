@@ -8,6 +8,7 @@ use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::api::ListParams;
 use kube::{Api, ResourceExt};
 
+use super::operator_wide::{OperatorWide, leaves_out};
 use crate::api::names::cluster_of;
 use crate::api::{EtcdBackup, S3Source as Spec};
 use crate::aws::s3::read_ca_bundle;
@@ -54,14 +55,6 @@ impl Resolved {
     }
 }
 
-/// What the operator takes for objects that name none: its three flags.
-#[derive(Debug, Clone, Default)]
-pub(in crate::commands) struct OperatorWide {
-    pub bucket: Option<String>,
-    pub secret: Option<String>,
-    pub config_map: Option<String>,
-}
-
 /// Resolves the place and says what it uses. With `--bucket` or `--path` and without `--secret` no API server
 /// is contacted.
 ///
@@ -74,17 +67,18 @@ pub(in crate::commands) async fn resolve(
     kube: &KubeFlags,
     ui: &Ui,
 ) -> Result<Resolved> {
-    resolve_with(cluster, flags, &OperatorWide::default(), kube, ui).await
+    resolve_with(cluster, flags, None, kube, ui).await
 }
 
-/// As [`resolve`], where it is known what the operator takes for objects that name no bucket or no Secret.
+/// As [`resolve`], where it may be known what the operator takes for objects that name no bucket or no Secret;
+/// otherwise the operator is looked for if such an object is met.
 ///
 /// # Errors
 /// Those of [`resolve`].
 pub(in crate::commands) async fn resolve_with(
     cluster: &str,
     flags: &S3ReadFlags,
-    operator: &OperatorWide,
+    operator: Option<&OperatorWide>,
     kube: &KubeFlags,
     ui: &Ui,
 ) -> Result<Resolved> {
@@ -100,7 +94,10 @@ pub(in crate::commands) async fn resolve_with(
         None => kubernetes::namespace(kube),
     };
     let recorded = match &session {
-        Some(session) if !named => Recorded::of(cluster, operator, session, ui).await?,
+        Some(session) if !named => {
+            let own_keys = flags.profile.is_some() || flags.secret.is_some();
+            Recorded::of(cluster, (operator, !own_keys), session, ui).await?
+        }
         _ => Recorded::default(),
     };
     let access = access(flags, &recorded.spec, session.as_ref()).await?;
@@ -157,15 +154,23 @@ struct Recorded {
 }
 
 impl Recorded {
-    async fn of(cluster: &str, operator: &OperatorWide, session: &Session, ui: &Ui) -> Result<Self> {
+    /// `operator` is what is known of the operator's flags, and whether its Secret matters.
+    async fn of(cluster: &str, operator: (Option<&OperatorWide>, bool), session: &Session, ui: &Ui) -> Result<Self> {
         let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
         let backups = session.request(TIMEOUT, api.list(&ListParams::default())).await.map_err(|error| {
             error.context("looking for the bucket in the cluster's EtcdBackup").hint("or name it with --bucket")
         })?;
+        let backups: Vec<EtcdBackup> = backups.into_iter().filter(|found| cluster_of(found) == cluster).collect();
+        let operator = match operator {
+            (Some(known), _) => known.clone(),
+            (None, keys) if backups.iter().any(|found| leaves_out(found, keys)) => {
+                OperatorWide::seen(session, ui).await
+            }
+            _ => OperatorWide::default(),
+        };
         let newest = backups
             .into_iter()
-            .filter(|backup| cluster_of(backup) == cluster)
-            .filter_map(|backup| Some((backup.creation_timestamp()?.0, Self::read(backup, operator)?)))
+            .filter_map(|backup| Some((backup.creation_timestamp()?.0, Self::read(backup, &operator)?)))
             .max_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
         let Some((_, recorded)) = newest else {
             return Err(Error::not_found(format!(
@@ -278,6 +283,11 @@ async fn credentials(
 async fn from_secret(session: &Session, name: &str, config_map: Option<&str>) -> Result<CredentialSource> {
     let origin = format!("secret {}/{name}", session.namespace);
     let files = ProfileFiles::from_keys(origin, &secret(session, name).await?)?;
+    if files.credentials.is_none() {
+        // the SDK would take the person's own, and they would go wherever the EtcdBackup says
+        return Err(Error::denied(format!("{} holds no keys: it leaves them to the pods' own role", files.origin))
+            .hint("name a profile of your own with --profile"));
+    }
     let (None, Some(config_map)) = (&files.config, config_map) else { return Ok(CredentialSource::Files(files)) };
     let api: Api<ConfigMap> = Api::namespaced(session.client.clone(), &session.namespace);
     let data = session.request(TIMEOUT, api.get(config_map)).await?.data.unwrap_or_default();

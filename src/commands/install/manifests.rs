@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use k8s_openapi::api::apps::v1::{Deployment, DeploymentSpec, DeploymentStrategy};
 use k8s_openapi::api::core::v1::{
-    Container, ContainerPort, EnvVar, PodSpec, PodTemplateSpec, ResourceRequirements, ServiceAccount,
+    Container, ContainerPort, EnvVar, EnvVarSource, ObjectFieldSelector, PodSpec, PodTemplateSpec,
+    ResourceRequirements, ServiceAccount,
 };
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
@@ -17,7 +18,7 @@ use super::rbac;
 use crate::api::etcdbackup::CRD_YAML;
 use crate::error::{Error, Result};
 use crate::kubernetes::{FIELD_MANAGER, Session};
-use crate::operator::{MANAGED_BY, container_security, pod_security, probe};
+use crate::operator::{CONTAINER, MANAGED_BY, container_security, pod_security, probe};
 
 /// Name of the CRD.
 pub const CRD: &str = "etcdbackups.etcd.database.coreos.com";
@@ -176,14 +177,14 @@ impl Install {
         }
         argv.extend(self.operator_flags.clone());
         Container {
-            name: "operator".to_owned(),
+            name: CONTAINER.to_owned(),
             image: Some(self.image.clone()),
             args: Some(argv),
-            // the image of its Jobs and sidecars
+            // its own image is that of its Jobs and sidecars: kustomize and mirrors change one place
             env: Some(vec![EnvVar {
-                name: "OPERATOR_IMAGE".to_owned(),
-                value: Some(self.image.clone()),
-                value_from: None,
+                name: "POD_NAME".to_owned(),
+                value: None,
+                value_from: Some(EnvVarSource { field_ref: Some(own_name()), ..Default::default() }),
             }]),
             ports: Some(vec![ContainerPort {
                 name: Some("health".to_owned()),
@@ -198,6 +199,10 @@ impl Install {
             ..Default::default()
         }
     }
+}
+
+fn own_name() -> ObjectFieldSelector {
+    ObjectFieldSelector { api_version: None, field_path: "metadata.name".to_owned() }
 }
 
 fn labels() -> BTreeMap<String, String> {
@@ -281,13 +286,23 @@ mod tests {
     }
 
     #[test]
+    fn the_image_stands_in_one_place() {
+        let manifests = install(true).manifests().unwrap();
+        let deployment = manifests.last().unwrap().value().unwrap();
+        assert_eq!(deployment.to_string().matches("image:1").count(), 1, "{deployment}");
+        let env = &deployment["spec"]["template"]["spec"]["containers"][0]["env"];
+        assert_eq!(env[0]["valueFrom"]["fieldRef"]["fieldPath"], "metadata.name");
+    }
+
+    #[test]
     fn the_operator_reads_its_own_flags() {
         let container = install(true).container();
         let argv = container.args.unwrap();
-        let words = ["kubectl-etcdbackup".to_owned()].into_iter().chain(argv).chain(["--image=image:1".to_owned()]);
+        let words = ["kubectl-etcdbackup".to_owned()].into_iter().chain(argv);
         let Command::Operator(args) = Cli::try_parse_from(words).unwrap().command else { panic!("not the operator") };
         assert!(args.cluster_wide);
         assert_eq!(args.health_port, HEALTH_PORT);
+        assert_eq!(args.image, None);
         assert_eq!(args.backup_s3_bucket.as_deref(), Some("bucket"));
     }
 }

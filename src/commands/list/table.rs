@@ -6,6 +6,8 @@
 use jiff::Timestamp;
 use unicode_width::UnicodeWidthStr;
 
+use crate::cli::ui::one_line;
+
 /// What kubectl prints where there is nothing.
 pub(in crate::commands) const NONE: &str = "<none>";
 
@@ -27,7 +29,7 @@ impl Table {
     pub fn row(&mut self, cells: Vec<String>) {
         let one_line = |cell: String| match cell.as_str() {
             "" => NONE.to_owned(),
-            _ => cell.replace(['\n', '\t'], " "),
+            _ => one_line(&cell),
         };
         self.rows.push(cells.into_iter().map(one_line).collect());
     }
@@ -94,6 +96,13 @@ mod tests {
         table.row(vec!["b".to_owned(), "12m".to_owned(), "a\nb".to_owned()]);
         assert_eq!(table.render(), "NAME     AGE   REASON\nétcd-a   5m    <none>\nb        12m   a b\n");
         assert_eq!(Table::new(&["NAME"], false).render(), "");
+    }
+
+    #[test]
+    fn what_is_escaped_in_a_cell_still_stands_in_its_column() {
+        let mut table = Table::new(&["NAME", "AGE"], true);
+        table.row(vec!["a\u{1b}[2J\u{202e}".to_owned(), "5m".to_owned()]);
+        assert_eq!(table.render(), "NAME                 AGE\na\\u{1b}[2J\\u{202e}   5m\n");
     }
 
     #[test]

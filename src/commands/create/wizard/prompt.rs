@@ -10,7 +10,7 @@ use dialoguer::console::{Key, Term};
 use dialoguer::theme::ColorfulTheme;
 use dialoguer::{Confirm, Select};
 
-use crate::cli::ui::plain;
+use crate::cli::ui::{one_line, plain};
 use crate::error::{Error, Result};
 
 /// Most bytes of an answer: more than any flag takes.
@@ -21,6 +21,7 @@ const LONGEST: usize = 4096;
 /// # Errors
 /// [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted), as all of this module.
 pub(super) fn choose(question: &str, items: &[String]) -> Result<usize> {
+    let items = &items.iter().map(|item| one_line(item)).collect::<Vec<_>>()[..];
     if plain() {
         return choose_by_number(question, items);
     }
