@@ -8,9 +8,8 @@ use std::process::Command;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Barrier};
 
-use sha2::{Digest, Sha256};
-
 use crate::cluster::{Namespace, eventually};
+use crate::pages;
 
 /// Bytes of a snapshot.
 const SIZE: usize = 48 << 20;
@@ -104,10 +103,9 @@ impl Served {
         let created = namespace.run(&format!("create etcd-a --name one {store} --wait --timeout 2m"));
         assert_eq!(created.code, Some(0), "{created}");
         namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
-        let mut snapshot = vec![0; size];
-        File::open("/dev/urandom").unwrap().read_exact(&mut snapshot).unwrap();
-        let hash = Sha256::digest(&snapshot);
-        snapshot.extend_from_slice(&hash);
+        let mut random = vec![0; size];
+        File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
+        let snapshot = pages::snapshot_with(random);
         let config = ["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"];
         let server = namespace.kubectl(&config).trim().trim_start_matches("https://").to_owned();
         let served = Self { namespace, snapshot, server };
@@ -121,7 +119,7 @@ impl Served {
         let path = namespace.field("one", "{.status.s3Path}");
         let (directory, name) = path.rsplit_once('/').unwrap();
         let (version, _) = name.split_once('_').unwrap();
-        let url = format!("{}/{directory}/{version}_7000000000000000_etcd.backup", facts.get("S3_ENDPOINT"));
+        let url = format!("{}/{directory}/{version}_0000000100000000_etcd.backup", facts.get("S3_ENDPOINT"));
         let file = self.file("stored");
         std::fs::write(&file, &self.snapshot).unwrap();
         let user = format!("{}:{}", facts.get("S3_BACKUP_ACCESS_KEY"), facts.get("S3_BACKUP_SECRET_KEY"));
