@@ -7,8 +7,8 @@
 //! | [`cli`] | clap definitions, global flags, the one place that prints |
 //! | [`commands`] | one file a verb: arguments, a pure plan, its execution |
 //! | [`operator`] | EtcdBackup objects to Jobs, their status, the sidecar |
-//! | [`agent`] | takes a snapshot into the store; serves the store over HTTP |
-//! | [`source`] | places to read a snapshot from; writes nothing |
+//! | [`agent`] | takes a snapshot into the store; serves the store over HTTP, as it is or as zstd |
+//! | [`source`] | places to read a snapshot from: service, S3, directory, file; finds the newest; writes nothing |
 //! | [`transfer`] | downloads and uploads; knows nothing of clusters |
 //! | [`snapshot`] | names, layouts, histories, the trailer hash, the database in it; no I/O |
 //! | [`api`] | the Kubernetes types and their names; no I/O |
