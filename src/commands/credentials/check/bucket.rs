@@ -10,7 +10,8 @@ pub(in crate::commands) async fn all(s3: &S3, prefix: &str, unwritten: Option<&'
     let list = match &listed {
         Ok(page) => {
             let more = if page.more { " or more" } else { "" };
-            Check::passed("list", format!("{}: {} objects{more}", s3.url(prefix), page.objects))
+            let objects = if page.objects == 1 { "object" } else { "objects" };
+            Check::passed("list", format!("{}: {} {objects}{more}", s3.url(prefix), page.objects))
                 .with("objects", page.objects)
         }
         Err(error) => failed(s3, "list", error),
