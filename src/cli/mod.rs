@@ -13,7 +13,7 @@ pub use flags::{KubeFlags, S3Flags, S3ReadFlags, TalkFlags};
 pub use output::OutputFormat;
 pub use ui::Ui;
 
-use crate::commands;
+use crate::{commands, operator};
 
 const EXIT_CODES: &str = "\
 Exit codes:
@@ -88,7 +88,7 @@ pub enum Command {
     Check(commands::check::Args),
     Completion(commands::completion::Args),
     Version(commands::version::Args),
-    Operator(commands::operator::Args),
+    Operator(operator::args::Args),
     #[command(subcommand)]
     Agent(commands::agent::Agent),
 }

@@ -9,6 +9,7 @@
 //! nothing. What the watches told is kept ([`cache`]), and [`settled`] sees in it that there is nothing to do.
 
 mod announce;
+pub mod args;
 mod argv;
 mod cache;
 mod cached;
@@ -59,13 +60,13 @@ use kube::{Client, Resource};
 use serde::de::DeserializeOwned;
 use tokio_util::sync::CancellationToken;
 
+use self::args::Args;
 use self::cached::Cached;
 use self::health::Readiness;
 use self::metrics::Metrics;
 use self::queue::Queue;
 use self::settings::Settings;
 use self::watching::Caches;
-use crate::commands::operator::Args;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 use crate::signals;

@@ -3,8 +3,8 @@
 use k8s_openapi::api::core::v1::Pod;
 use kube::api::Api;
 
+use super::args::Args;
 use super::{ASK_AGAIN, TIMEOUT};
-use crate::commands::operator::Args;
 use crate::error::{Error, Result};
 use crate::kubernetes::Session;
 

@@ -2,7 +2,7 @@
 
 use std::num::NonZeroU16;
 
-use crate::commands::operator::Args;
+use super::args::Args;
 use crate::snapshot::Layout;
 
 /// The operator's flags in the form that planning needs.
