@@ -23,22 +23,26 @@ pub fn revision_is(named: u64, found: u64) -> Result<()> {
 /// Compares a whole name with what was found.
 ///
 /// # Errors
-/// Those of [`revision_is`], and [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) when the database was
-/// written in the format of another minor version of etcd.
+/// Those of [`revision_is`], and [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) when the database is in a
+/// format that no etcd of this version works with.
 pub fn name_is(name: &SnapshotName, found: &Glance) -> Result<()> {
     revision_is(name.revision(), found.revision)?;
     match &found.storage_version {
-        Some(stored) if (stored.major, stored.minor) != (name.version().major, name.version().minor) => {
-            Err(Error::unproved(format!(
-                "the name says etcd {}, but the database is in the format of etcd {}.{}",
-                name.version(),
-                stored.major,
-                stored.minor
-            ))
-            .hint("the file is another snapshot than its name says, or was taken while etcd was being upgraded"))
-        }
+        Some(stored) if !is_format_of(stored, name.version()) => Err(Error::unproved(format!(
+            "the name says etcd {}, but the database is in the format of etcd {}.{}",
+            name.version(),
+            stored.major,
+            stored.minor
+        ))
+        .hint("the file is another snapshot than its name says")),
         _ => Ok(()),
     }
+}
+
+/// Whether an etcd of `version` works with this format: its own, and the one before it until all members are of its
+/// minor version (etcd-io/etcd v3.6.4, server/storage/schema/schema.go, `UpdateStorageSchema` by the cluster's version).
+fn is_format_of(stored: &Version, version: &Version) -> bool {
+    stored.major == version.major && (version.minor.saturating_sub(1)..=version.minor).contains(&stored.minor)
 }
 
 /// Compares the revision of a name with the few pages of the database that tell its own.
@@ -93,13 +97,14 @@ mod tests {
     }
 
     #[test]
-    fn a_name_may_be_behind_and_never_ahead_nor_of_another_minor() {
+    fn a_name_may_be_behind_and_never_ahead_nor_of_another_format() {
         let name = SnapshotName::new(Version::new(3, 6, 4), 15);
         let stored = |minor| Some(Version::new(3, minor, 0));
-        for true_one in [found(15, None), found(16, stored(6)), found(15, stored(6))] {
+        // the last: while a cluster is being upgraded
+        for true_one in [found(15, None), found(16, stored(6)), found(15, stored(6)), found(15, stored(5))] {
             assert_eq!(name_is(&name, &true_one), Ok(()), "{true_one:?}");
         }
-        for false_one in [found(14, None), found(15, stored(5)), found(15, stored(7))] {
+        for false_one in [found(14, None), found(15, stored(4)), found(15, stored(7))] {
             assert!(name_is(&name, &false_one).is_err(), "{false_one:?}");
         }
     }
