@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::api::EtcdBackupSpec;
 use crate::api::etcdbackup::CLUSTER_LABEL;
+use crate::cli::ui::one_line;
 use crate::cli::{KubeFlags, OutputFormat, Ui, output};
 use crate::error::{Error, Result};
 use defaults::Defaults;
@@ -104,7 +105,7 @@ pub fn run(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         let name = name.unwrap_or_default().to_owned();
         ui.say(format!("{at}: {} to EtcdBackup {name}", converted.from));
         converted.lines.iter().for_each(|line| ui.say(line));
-        names.push(format!("etcdbackup.etcd.database.coreos.com/{name}"));
+        names.push(format!("etcdbackup.etcd.database.coreos.com/{}", one_line(&name)));
         objects.push(object);
     }
     if objects.is_empty() {
@@ -113,7 +114,7 @@ pub fn run(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }
     defaults.not_converted().into_iter().for_each(|line| ui.say(line));
     defaults.install(kube.namespace.as_deref()).into_iter().for_each(|hint| ui.hint(hint));
-    ui.data(output::objects(&objects, &names, args.output)?)
+    ui.document(output::objects(&objects, &names, args.output)?)
 }
 
 /// `None` for an object that may have a backup policy and has none.

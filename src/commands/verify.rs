@@ -83,8 +83,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     })?;
     report.warnings().iter().for_each(|warning| ui.warn(warning));
     match args.output {
-        Some(Format::Json) => ui.data(output::to_json(&report)?)?,
-        Some(Format::Yaml) => ui.data(output::to_yaml(&report)?)?,
+        Some(Format::Json) => ui.document(output::to_json(&report)?)?,
+        Some(Format::Yaml) => ui.document(output::to_yaml(&report)?)?,
         None if report.wrong.is_none() => ui.data(report.line())?,
         None => {}
     }

@@ -113,3 +113,19 @@ fn what_is_no_such_object_is_exit_2_with_its_kind_and_its_document() {
     sandbox.write("bare.yaml", "apiVersion: etcd.coreos.com/v1beta1\nkind: Cluster\nmetadata: {name: a}\n");
     assert_eq!(sandbox.run("convert -f bare.yaml").code, Some(3));
 }
+
+#[test]
+fn documents_are_to_the_byte_and_names_command_no_terminal() {
+    let sandbox = sandbox();
+    let (odd, written) = ("a\u{202e}b\u{9b}c", r"a\u202eb\u009bc");
+    sandbox.write("odd.yaml", &BACKUPS.replace("name: a,", &format!("name: a, annotations: {{note: \"{written}\"}},")));
+    let json = sandbox.run("convert -f odd.yaml -q -o json").stdout;
+    let list: serde_json::Value = serde_json::from_slice(&json).unwrap();
+    assert_eq!(list["items"][0]["metadata"]["annotations"]["note"], odd);
+    let yaml = String::from_utf8(sandbox.run("convert -f odd.yaml -q").stdout).unwrap();
+    let objects: Vec<serde_json::Value> = serde_yaml::from_multiple(&yaml).unwrap();
+    assert_eq!(objects[0]["metadata"]["annotations"]["note"], odd, "{yaml}");
+    sandbox.write("odd.yaml", &BACKUPS.replace("name: a,", &format!("name: \"{written}\\nd\",")));
+    let names = String::from_utf8(sandbox.run("convert -f odd.yaml -q -o name").stdout).unwrap();
+    assert!(names.starts_with("etcdbackup.etcd.database.coreos.com/a\\u{202e}b\\u{9b}c d\n"), "{names}");
+}

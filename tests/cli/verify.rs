@@ -225,3 +225,11 @@ fn get_gives_no_name_to_a_snapshot_that_ends_before_it() {
         assert!(!sandbox.path().join(format!("{cluster}.part")).exists(), "{output}");
     }
 }
+
+#[test]
+fn the_report_for_programs_is_to_the_byte() {
+    let sandbox = Sandbox::new();
+    let odd = "a\u{202e}b\u{9b}c";
+    std::fs::write(sandbox.path().join(odd), snapshot(8, 1)).unwrap();
+    assert_eq!(verified(&sandbox, odd)["file"], odd);
+}
