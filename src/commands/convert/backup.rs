@@ -1,6 +1,7 @@
 //! An EtcdBackup of any operator: what this program's API knows of it.
 
 use std::collections::BTreeMap;
+use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
@@ -15,6 +16,9 @@ use crate::error::{Error, Result};
 /// What kubectl remembers of an object that it applied; it would come back as a field of the new one.
 const APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
+/// Read once: a file may hold thousands of objects.
+static KNOWN: LazyLock<Result<Served>> = LazyLock::new(Served::ours);
+
 /// # Errors
 /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for storage that is neither S3 nor a volume, and for fields of
 /// other types.
@@ -28,7 +32,7 @@ pub(super) fn convert(value: Value, defaults: &Defaults) -> Result<Converted> {
     let from = format!("EtcdBackup {}", name.ok_or_else(|| Error::usage("EtcdBackup without a name"))?);
     let old = object.take::<Value>("spec")?.unwrap_or_default();
     let mut spec = spec(&old).map_err(|error| error.context(&from))?;
-    let pruned = Served::ours()?.pruned(&old);
+    let pruned = KNOWN.as_ref().map_err(Clone::clone)?.pruned(&old);
     lines.extend(pruned.iter().flat_map(|path| left(path)).chain(object.left()));
     if let Some(s3) = spec.s3.as_mut().filter(|_| spec.storage_type == "S3") {
         fill(s3, defaults, &mut lines);
