@@ -17,6 +17,7 @@ use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::cli::ui::one_line;
 use crate::cli::{KubeFlags, OutputFormat, Ui, output};
 use crate::error::{Error, Result};
+use crate::operator;
 use defaults::Defaults;
 use documents::Document;
 
@@ -105,6 +106,9 @@ pub fn run(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         let name = name.unwrap_or_default().to_owned();
         ui.say(format!("{at}: {} to EtcdBackup {name}", converted.from));
         converted.lines.iter().for_each(|line| ui.say(line));
+        if let Some(what) = operator::unsupported(&converted.spec) {
+            ui.warn(format!("the operator of this version does not run it yet: it does not know {what}"));
+        }
         names.push(format!("etcdbackup.etcd.database.coreos.com/{}", one_line(&name)));
         objects.push(object);
     }

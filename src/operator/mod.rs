@@ -72,6 +72,7 @@ use crate::kubernetes::Session;
 use crate::signals;
 
 pub use own_image::CONTAINER;
+pub use plan::unsupported;
 pub use pod::{MANAGED_BY, container_security, pod_security};
 pub use sidecar::probe;
 pub use token_review::TOKEN_REVIEW;

@@ -7,7 +7,7 @@ use kube::ResourceExt;
 use super::endpoints;
 use super::settings::Settings;
 use crate::api::etcdbackup::{BackupPolicy, CLUSTER_LABEL, PodPolicy};
-use crate::api::{EtcdBackup, S3Source, names};
+use crate::api::{EtcdBackup, EtcdBackupSpec, S3Source, names};
 use crate::snapshot::Layout;
 
 /// Time for one backup with all its retries when `timeoutInSecond` is absent or 0.
@@ -120,7 +120,7 @@ pub fn plan(backup: &EtcdBackup, settings: &Settings) -> Result<Plan, Rejection>
     let spec = &backup.spec;
     let cluster = cluster(backup)?;
     let policy = spec.backup_policy.clone().unwrap_or_default();
-    refuse_unsupported(backup, &policy)?;
+    unsupported(spec).map_or(Ok(()), |field| Err(Rejection::unsupported(field)))?;
     let store = store(spec.s3.as_ref(), backup, settings)?;
     let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
     let seconds = number(policy.timeout_in_second).min(LONGEST_TIMEOUT);
@@ -157,15 +157,12 @@ pub fn cluster(backup: &EtcdBackup) -> Result<String, Rejection> {
     }
 }
 
-fn refuse_unsupported(backup: &EtcdBackup, policy: &BackupPolicy) -> Result<(), Rejection> {
-    let later = [
-        (backup.spec.storage_type != "S3", "a spec.storageType other than S3"),
-        (!policy.drill_schedule.is_empty(), "spec.backupPolicy.drillSchedule"),
-    ];
-    match later.iter().find(|(set, _)| *set) {
-        Some((_, field)) => Err(Rejection::unsupported(field)),
-        None => Ok(()),
-    }
+/// The first part of `spec` that the API has and this version of the operator refuses.
+pub fn unsupported(spec: &EtcdBackupSpec) -> Option<&'static str> {
+    let drills = spec.backup_policy.as_ref().is_some_and(|policy| !policy.drill_schedule.is_empty());
+    let later =
+        [(spec.storage_type != "S3", "a spec.storageType other than S3"), (drills, "spec.backupPolicy.drillSchedule")];
+    later.into_iter().find(|(set, _)| *set).map(|(_, field)| field)
 }
 
 fn source(backup: &EtcdBackup, settings: &Settings) -> Result<Source, Rejection> {

@@ -115,6 +115,18 @@ fn what_is_no_such_object_is_exit_2_with_its_kind_and_its_document() {
 }
 
 #[test]
+fn what_the_operator_does_not_run_yet_is_warned_of() {
+    let sandbox = sandbox();
+    let said = |file: &str| sandbox.run(&format!("convert -f {file}.yaml -q -o name")).stderr;
+    sandbox.write("volume.yaml", &CLUSTERS.replace("\"S3\"", "\"PersistentVolume\""));
+    assert_eq!(
+        said("volume"),
+        "warning: the operator of this version does not run it yet: it does not know a spec.storageType other than S3\n"
+    );
+    assert_eq!(said("clusters"), "");
+}
+
+#[test]
 fn documents_are_to_the_byte_and_names_command_no_terminal() {
     let sandbox = sandbox();
     let (odd, written) = ("a\u{202e}b\u{9b}c", r"a\u202eb\u009bc");
