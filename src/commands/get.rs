@@ -206,6 +206,9 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     check(&args)?;
     let again = Again::typed();
     let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
+    if args.from == From::Service {
+        kube.patience.lift();
+    }
     let named = args.file.as_ref().filter(|file| !file.is_dir()).map(|file| target(args.force, file.clone()));
     // --force would be no advice for the snapshot's own file
     if let Some(named) = named.as_ref().filter(|_| args.dir.is_none()) {

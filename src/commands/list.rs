@@ -136,6 +136,9 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         return render(&listed, &args)?.map_or(Ok(()), |text| ui.data(text));
     }
     let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
+    if args.from == From::Service {
+        kube.patience.lift();
+    }
     let place = &args.s3.place;
     let for_snapshots = args.s3 != S3ReadFlags::default() || args.from != From::Auto || args.history.is_some();
     if for_snapshots && args.cluster.is_none() && place.path.is_none() {

@@ -66,6 +66,18 @@ impl Patience {
         self.0.as_ref()?.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// Whether another way is known to be open, so that even what goes on is not waited for.
+    pub(super) fn is_strict(&self) -> bool {
+        self.0.as_ref().is_some_and(|shared| shared.strict)
+    }
+
+    /// Counts a login that ended, which is no answer of the API server and no wait in vain either.
+    pub(super) fn spend_on_login(&self, waited: Duration) {
+        if self.is_strict() {
+            self.spend(waited, false);
+        }
+    }
+
     /// Counts a wait that ended with an answer or without one.
     pub(super) fn spend(&self, waited: Duration, answered: bool) {
         let Some(shared) = &self.0 else { return };
@@ -105,6 +117,15 @@ mod tests {
             let patience = Patience::short(strict);
             patience.spend(SECOND, true);
             assert_eq!((patience.left(), patience.answered()), (Some(left), true), "{strict}");
+        }
+    }
+
+    #[test]
+    fn a_login_costs_only_where_there_is_another_way() {
+        for (strict, left) in [(false, TOTAL), (true, TOTAL - SECOND)] {
+            let patience = Patience::short(strict);
+            patience.spend_on_login(SECOND);
+            assert_eq!((patience.left(), patience.answered()), (Some(left), false), "{strict}");
         }
     }
 

@@ -69,14 +69,16 @@ impl Session {
         }
         let plugin = config.auth_info.exec.as_ref().and_then(|plugin| plugin.command.clone());
         let runs = config.auth_info.exec.is_some() || config.auth_info.auth_provider.is_some();
-        let limit = patience.left().filter(|_| runs && !is_zero(request_timeout));
+        // a person may need longer to log in, and sees what for
+        let person = request_timeout.is_none() && !patience.is_strict() && is_on_terminal();
+        let limit = patience.left().filter(|_| runs && !person && !is_zero(request_timeout));
         let limit = limit.map(|left| request_timeout.unwrap_or(left));
         let began = Instant::now();
         let Some(client) = client(config, limit).await else {
             patience.spend(began.elapsed(), false);
             return Err(patience.ran_out(no_login(plugin.as_deref(), request_timeout)));
         };
-        patience.spend(began.elapsed(), false);
+        patience.spend_on_login(began.elapsed());
         let client = client.map_err(|error| match (&error, plugin) {
             (kube::Error::Auth(_), Some(plugin)) => {
                 explain(&error, &server).hint(format!("the kubeconfig logs in with {plugin:?}: is it on your PATH?"))

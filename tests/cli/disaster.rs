@@ -141,6 +141,15 @@ fn the_wait_is_the_persons_to_choose() {
 }
 
 #[test]
+fn whoever_asks_for_the_service_alone_has_no_other_way_and_waits_longer() {
+    let (address, _) = silent(None);
+    let line = format!("get etcd-a --from service --server http://{address} -n databases");
+    let (code, _, stderr) = run(&Sandbox::with_keys(READER), &line);
+    assert_eq!(code, Some(6), "{stderr}");
+    assert!(stderr.contains("no answer from the API server") && !stderr.contains("within 5s"), "{stderr}");
+}
+
+#[test]
 fn with_a_credential_plugin_that_hangs_or_is_missing() {
     for (name, exec, why, code) in [
         ("hangs", "command: sleep, args: ['40']", "credential plugin \"sleep\" did not end within 5s", 6),
