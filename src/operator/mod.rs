@@ -42,6 +42,7 @@ mod status;
 mod token_review;
 mod trouble;
 mod watching;
+mod writing;
 
 use std::fmt::Debug;
 use std::sync::Arc;

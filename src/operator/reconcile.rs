@@ -13,7 +13,7 @@ use super::cached::Cached;
 use super::plan::{self, Plan, Rejection, Trigger, plan};
 use super::status::{self, Progress, Scheduled};
 use super::trouble::Trouble;
-use super::{Context, announce, cronjob, expiry, job, once, periodic, requests, serving, settled};
+use super::{Context, announce, cronjob, expiry, job, once, periodic, requests, serving, settled, writing};
 use crate::api::conditions::{self, SCHEDULED};
 use crate::api::{EtcdBackup, EtcdBackupStatus};
 use crate::error::{Error, ErrorKind, Result};
@@ -232,7 +232,7 @@ async fn record(context: &Context, backup: &EtcdBackup, look: &Look, jobs: &[Job
     if backup.status.as_ref() == Some(&status) || (backup.status.is_none() && status == EtcdBackupStatus::default()) {
         return Ok(Some(backup.clone()));
     }
-    let written = requests::write_status(&context.session, backup, &status).await?;
+    let written = writing::write_status(&context.session, backup, &status).await?;
     if written.is_some() {
         for (step, status) in told {
             context.metrics.ended(step, duration(step, jobs));
@@ -259,7 +259,7 @@ fn duration(step: &Progress, jobs: &[Job]) -> Option<Duration> {
 async fn note(context: &Context, backup: &EtcdBackup, serving: &serving::Serving) -> Result<bool> {
     match (&backup.status, serving.status(backup, Timestamp::now())) {
         (Some(old), Some(next)) if next != *old => {
-            Ok(requests::write_status(&context.session, backup, &next).await?.is_some())
+            Ok(writing::write_status(&context.session, backup, &next).await?.is_some())
         }
         _ => Ok(true),
     }

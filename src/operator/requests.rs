@@ -13,8 +13,8 @@ use serde::de::DeserializeOwned;
 use super::TIMEOUT;
 use super::job::{self, UID_LABEL};
 use super::pod::{AGENT_APP, MANAGED_BY};
+use crate::api::EtcdBackup;
 use crate::api::etcdbackup::CRD_YAML;
-use crate::api::{EtcdBackup, EtcdBackupStatus};
 use crate::error::{Error, Result};
 use crate::kubernetes::{FIELD_MANAGER, Session};
 
@@ -39,36 +39,6 @@ where
 {
     let params = PatchParams::apply(OPERATOR).force();
     session.request(TIMEOUT, api.patch(&object.name_any(), &params, &Patch::Apply(object))).await
-}
-
-/// Writes the status of `backup`, which comes back as it is then. `None`: the object has changed since it was
-/// read, so what was decided may be wrong.
-///
-/// # Errors
-/// Those of the API server.
-pub async fn write_status(
-    session: &Session,
-    backup: &EtcdBackup,
-    status: &EtcdBackupStatus,
-) -> Result<Option<EtcdBackup>> {
-    let api = Api::<EtcdBackup>::namespaced(session.client.clone(), &backup.namespace().unwrap_or_default());
-    let body = serde_json::json!({
-        "apiVersion": EtcdBackup::api_version(&()),
-        "kind": EtcdBackup::kind(&()),
-        "metadata": {"name": backup.name_any(), "resourceVersion": backup.resource_version()},
-        "status": status,
-    });
-    let params = PatchParams::apply(OPERATOR).force();
-    let patch = Patch::Apply(&body);
-    session
-        .request(TIMEOUT, async {
-            match api.patch_status(&backup.name_any(), &params, &patch).await {
-                Ok(backup) => Ok(Some(backup)),
-                Err(kube::Error::Api(status)) if [404, 409].contains(&status.code) => Ok(None),
-                Err(error) => Err(error),
-            }
-        })
-        .await
 }
 
 /// The EtcdBackup as it is now, past the cache; `None` when it is gone or another one has its name.

@@ -94,3 +94,48 @@ fn without_a_selector_it_works_in_every_namespace_by_its_own_permissions() {
     }
     assert!(!operator.log().contains("orbidden"), "{}", operator.log());
 }
+
+/// The status of an EtcdBackup in `default` once it holds `what`.
+fn told(api: &Turn, name: &str, what: &str) {
+    eventually(name, || api.backup("default", name)["status"].to_string().contains(what));
+}
+
+#[test]
+fn an_older_crd_gets_all_of_the_status_that_it_knows() {
+    let mut older = our_crd();
+    let schema = &mut older["spec"]["versions"][0]["schema"]["openAPIV3Schema"];
+    let fields = schema["properties"]["status"]["properties"].as_object_mut().unwrap();
+    assert!(fields.remove("cluster").is_some());
+    let api = Turn::with(Some(&older));
+    for name in ["one", "two"] {
+        api.apply(&backup(name, "{drillSchedule: \"@daily\"}")).unwrap();
+    }
+    let operator = api.operator("-n default");
+    for name in ["one", "two"] {
+        told(&api, name, "Unsupported: ");
+    }
+    assert_eq!(operator.log().matches("the CRD that is served lacks").count(), 1, "{}", operator.log());
+    assert!(!operator.log().contains("could not work on"), "{}", operator.log());
+    drop(operator);
+
+    api.apply(&our_crd().to_string()).unwrap();
+    let body = r#"{"status": {"cluster": "x"}}"#;
+    let shown = "jsonpath={.status.cluster}";
+    let words =
+        ["patch", CRD, "one", "--subresource=status", "--type=merge", "--dry-run=server", "-p", body, "-o", shown];
+    eventually("the field is served", || api.try_kubectl(&words).is_ok_and(|cluster| cluster == "x"));
+    let _operator = api.operator("-n default");
+    told(&api, "one", "\"cluster\":\"etcd-a\"");
+}
+
+#[test]
+fn a_crd_without_a_status_is_said_instead_of_asked_again_and_again() {
+    let api = Turn::with(Some(&crd(fork_schema())));
+    api.apply(
+        "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {name: forked}\n\
+         spec: {etcdEndpoints: [e], storageType: ABS, allowSelfSignedCertificates: false}\n",
+    )
+    .unwrap();
+    let operator = api.operator("-n default");
+    operator.says("the CRD that is served has no status subresource");
+}
