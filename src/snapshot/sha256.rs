@@ -1,23 +1,21 @@
 //! SHA-256 by the library that TLS uses: it has fast code also for processors without instructions for this hash,
 //! where the portable code of the `sha2` crate takes about twice the time.
 
-use rustls::SupportedCipherSuite;
-use rustls::crypto::aws_lc_rs::cipher_suite::TLS13_AES_128_GCM_SHA256;
-use rustls::crypto::hash::{Context, Hash, Output};
+use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 
 /// A SHA-256 that grows with each piece.
-pub struct Sha256(Box<dyn Context>);
+pub struct Sha256(Context);
 
 impl Default for Sha256 {
     fn default() -> Self {
-        Self(algorithm().start())
+        Self(Context::new(&SHA256))
     }
 }
 
 impl Sha256 {
     /// The hash of bytes that are all there.
     pub fn of(bytes: &[u8]) -> [u8; 32] {
-        array(&algorithm().hash(bytes))
+        array(&digest(&SHA256, bytes))
     }
 
     /// Takes the next bytes.
@@ -31,17 +29,9 @@ impl Sha256 {
     }
 }
 
-/// A cipher suite is the one public place where rustls tells of its hashes.
-fn algorithm() -> &'static dyn Hash {
-    match TLS13_AES_128_GCM_SHA256 {
-        SupportedCipherSuite::Tls13(suite) => suite.common.hash_provider,
-        SupportedCipherSuite::Tls12(suite) => suite.common.hash_provider,
-    }
-}
-
-fn array(output: &Output) -> [u8; 32] {
+fn array(digest: &Digest) -> [u8; 32] {
     let mut bytes = [0; 32];
-    bytes.copy_from_slice(output.as_ref());
+    bytes.copy_from_slice(digest.as_ref());
     bytes
 }
 
