@@ -204,9 +204,9 @@ fn prove(seen: Seen, origin: &Origin) -> Result<Proof> {
     }
     let proof = seen.hasher.finish()?;
     match crc64 {
-        Some(stored) if stored != seen.crc64 => Err(Error::unproved(format!(
+        Some(stored) if seen.crc64 != Some(stored) => Err(Error::unproved(format!(
             "the store's checksum does not match: CRC-64/NVME {stored:016x}, computed {:016x}",
-            seen.crc64
+            seen.crc64.unwrap_or_default()
         ))),
         _ => Ok(proof),
     }
@@ -228,6 +228,7 @@ async fn receive(
         advance,
         budget: AtomicU32::new(32),
         unranged: AtomicBool::new(false),
+        crc64: matches!(origin, Origin::Ranged { crc64: Some(_), .. }),
         busy,
     });
     let work = async {
@@ -349,9 +350,9 @@ async fn in_one_go(stream: &dyn Stream, shared: &Shared) -> Result<Seen> {
 /// The thread that hashes; dropping what it reads from ends it.
 fn spawn_sequence(pieces: mpsc::UnboundedReceiver<Next>, shared: &Shared) -> BoxFuture<'static, Result<Seen>> {
     let (file, busy): (_, Busy) = (shared.file.clone(), shared.busy.clone());
-    let out = file.is_none().then(io::stdout);
+    let (out, crc64) = (file.is_none().then(io::stdout), shared.crc64);
     let thread = tokio::task::spawn_blocking(move || {
-        let seen = sequence::run(pieces, file.as_ref(), out);
+        let seen = sequence::run(pieces, file.as_ref(), out, crc64);
         drop((file, busy));
         seen
     });

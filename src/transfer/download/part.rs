@@ -27,6 +27,8 @@ pub(super) struct Shared {
     pub budget: AtomicU32,
     /// Whether the server was found to ignore ranges.
     pub unranged: AtomicBool,
+    /// Whether the store's checksum of the whole is known, so that one has to be computed.
+    pub crc64: bool,
     /// Held by each thread that uses the file.
     pub busy: Busy,
 }

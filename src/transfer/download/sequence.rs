@@ -23,10 +23,12 @@ pub(super) enum Next {
 /// What was seen of the whole.
 pub(super) struct Seen {
     pub hasher: TrailerHasher,
-    pub crc64: u64,
+    /// CRC-64/NVME, where it was asked for.
+    pub crc64: Option<u64>,
 }
 
 /// Hashes everything in order, and writes it to `out` if there is one. Blocks; belongs on a thread of its own.
+/// `crc64` asks for that checksum too, which only a store that has it can be compared with.
 ///
 /// Returns `None` when a piece ended early: whoever was to bring it says why.
 ///
@@ -36,12 +38,15 @@ pub(super) fn run(
     mut pieces: mpsc::UnboundedReceiver<Next>,
     file: Option<&Arc<PartFile>>,
     mut out: Option<impl Write>,
+    crc64: bool,
 ) -> Result<Option<Seen>> {
     let mut hasher = TrailerHasher::default();
-    let mut crc = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+    let mut crc = crc64.then(|| crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme));
     let mut take = |bytes: &Bytes| {
         hasher.update(bytes);
-        crc.update(bytes);
+        if let Some(crc) = &mut crc {
+            crc.update(bytes);
+        }
         match &mut out {
             Some(out) => out.write_all(bytes).map_err(|error| Error::general(format!("cannot write stdout: {error}"))),
             None => Ok(()),
@@ -73,6 +78,5 @@ pub(super) fn run(
     if let Some(out) = &mut out {
         out.flush().map_err(|error| Error::general(format!("cannot write stdout: {error}")))?;
     }
-    let crc64 = crc.finalize();
-    Ok(Some(Seen { hasher, crc64 }))
+    Ok(Some(Seen { hasher, crc64: crc.map(|crc| crc.finalize()) }))
 }
