@@ -17,8 +17,8 @@ mod request;
 mod tests;
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use http::header::{ACCEPT_ENCODING, AUTHORIZATION, IF_MATCH, LOCATION, RANGE};
@@ -28,7 +28,7 @@ use semver::Version;
 pub use self::door::Door;
 
 use self::answer::{Coding, Seen, length, refuse};
-use self::exchange::{Exchange, Line};
+use self::exchange::{Exchange, Idle, Line};
 use self::request::{Base, exact, query};
 use super::origin::{Failure, Opening, Origin, Ranges, Stream};
 use super::{Body, StoredSnapshot, Wanted, suits, unsuitable};
@@ -53,6 +53,8 @@ pub struct ServiceSource {
     notes: Vec<String>,
     /// Whether bytes were asked for: whoever asks again has lost a connection.
     opened: AtomicBool,
+    /// The connection of the last look at a sidecar of ours: a second port-forward would cost as much as the first.
+    idle: Mutex<Option<Idle>>,
 }
 
 enum Way {
@@ -83,7 +85,15 @@ impl ServiceSource {
     }
 
     fn new(way: Way, base: Base) -> Self {
-        Self { way, base, asked: None, refused: false, notes: Vec::new(), opened: AtomicBool::new(false) }
+        Self {
+            way,
+            base,
+            asked: None,
+            refused: false,
+            notes: Vec::new(),
+            opened: AtomicBool::new(false),
+            idle: Mutex::default(),
+        }
     }
 
     /// Goes in with what `door` holds.
@@ -165,7 +175,7 @@ impl ServiceSource {
     }
 
     /// A snapshot that [`ServiceSource::head`] gave, as the origin of a download. Our sidecar sends ranges of one
-    /// version; an old one sends a body of unknown length. Each request goes over a connection of its own.
+    /// version; an old one sends a body of unknown length.
     pub fn origin(self: &Arc<Self>, snapshot: &StoredSnapshot) -> Origin {
         let offer = Arc::new(Offer { snapshot: snapshot.clone(), source: Arc::clone(self) });
         match (snapshot.size, &snapshot.etag, &self.asked) {
@@ -199,17 +209,33 @@ impl ServiceSource {
         seen.snapshot.size = length(answer.headers()).filter(|length| *length > 0);
         seen.check(wanted, &self.base)?;
         self.asked = Some((query, seen.modern));
+        if seen.modern {
+            let idle = answer.into_idle().await;
+            *self.idle() = idle;
+        }
         Ok(seen.snapshot)
     }
 
-    /// Each request goes over a connection of its own; `again` after one that broke.
+    /// Each request goes over a connection of its own, but for one that follows a look; `again` after one that broke.
     async fn send(&self, method: Method, query: &str, mut headers: HeaderMap, again: bool) -> Result<Exchange> {
         if let Way::Direct(Door { token: Some(token), .. }) = &self.way {
             headers.insert(AUTHORIZATION, token.clone());
         }
         let request = self.base.request(method, query, headers)?;
+        let idle = self.idle().take();
+        if let Some(idle) = idle {
+            match Exchange::over(idle, request.clone(), &self.base.shown).await {
+                // it may have been closed, or its pod replaced, since the look
+                Err(error) => tracing::debug!("connects anew: {}", error.message()),
+                begun => return begun,
+            }
+        }
         let line = self.dial(again).await?;
         Exchange::start(line, request, &self.base.shown).await
+    }
+
+    fn idle(&self) -> std::sync::MutexGuard<'_, Option<Idle>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn dial(&self, again: bool) -> Result<Line> {

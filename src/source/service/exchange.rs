@@ -61,6 +61,14 @@ impl Line {
     }
 }
 
+/// A connection whose last answer is complete and that takes another request.
+pub(super) struct Idle {
+    sender: SendRequest<Empty<Bytes>>,
+    driver: JoinSet<()>,
+    fate: Fate,
+    closed: Option<Closed>,
+}
+
 /// A request whose answer has begun.
 pub(super) struct Exchange {
     response: Response<Incoming>,
@@ -71,11 +79,11 @@ pub(super) struct Exchange {
 struct Open {
     shown: String,
     fate: Fate,
-    /// A sender that is dropped tells hyper to close; the write half has to stay open to the end.
-    _sender: SendRequest<Empty<Bytes>>,
-    /// Dropped with the rest: ends the task that drives the connection.
-    _driver: JoinSet<()>,
-    _closed: Option<Closed>,
+    /// What is dropped with the rest. A sender that is dropped tells hyper to close, and the write half has to stay
+    /// open to the end; the driver is the task that drives the connection.
+    sender: SendRequest<Empty<Bytes>>,
+    driver: JoinSet<()>,
+    closed: Option<Closed>,
 }
 
 impl Exchange {
@@ -86,26 +94,41 @@ impl Exchange {
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when the connection or the forward fails.
     pub(super) async fn start(line: Line, request: Request<Empty<Bytes>>, shown: &str) -> Result<Self> {
         let failed = |error: hyper::Error| Error::general(format!("{shown}: {}", chain(&error)));
-        let (mut sender, connection) = http1::handshake(TokioIo::new(line.io)).await.map_err(failed)?;
+        let (sender, connection) = http1::handshake(TokioIo::new(line.io)).await.map_err(failed)?;
         let mut driver = JoinSet::new();
         driver.spawn(async {
             // the request and the body get the same error
             let _ = connection.await;
         });
-        let answer = tokio::time::timeout(HEADERS, unless_failed(&line.fate, sender.send_request(request)));
-        let open = |sender| Open {
+        Self::over(Idle { sender, driver, fate: line.fate, closed: line.closed }, request, shown).await
+    }
+
+    /// As [`Exchange::start`], over a connection that has had a request before.
+    ///
+    /// # Errors
+    /// Those of [`Exchange::start`]; also when the other side has hung up by now.
+    pub(super) async fn over(mut idle: Idle, request: Request<Empty<Bytes>>, shown: &str) -> Result<Self> {
+        let answer = tokio::time::timeout(HEADERS, unless_failed(&idle.fate, idle.sender.send_request(request))).await;
+        let open = Open {
             shown: shown.to_owned(),
-            fate: line.fate.clone(),
-            _sender: sender,
-            _driver: driver,
-            _closed: line.closed,
+            fate: idle.fate,
+            sender: idle.sender,
+            driver: idle.driver,
+            closed: idle.closed,
         };
-        match answer.await {
-            Ok(Ok(Ok(response))) => Ok(Self { response, open: open(sender) }),
-            Ok(Ok(Err(error))) => Err(open(sender).broken(&chain(&error)).await),
+        match answer {
+            Ok(Ok(Ok(response))) => Ok(Self { response, open }),
+            Ok(Ok(Err(error))) => Err(open.broken(&chain(&error)).await),
             Ok(Err(reason)) => Err(Error::general(format!("{shown}: port-forward failed: {reason}"))),
             Err(_) => Err(Error::timed_out(format!("{shown}: no answer within {HEADERS:?}"))),
         }
+    }
+
+    /// The connection, after an answer without a body; `None` when the other side ends it.
+    pub(super) async fn into_idle(self) -> Option<Idle> {
+        let Open { fate, mut sender, driver, closed, .. } = self.open;
+        let free = tokio::time::timeout(GRACE, sender.ready()).await;
+        matches!(free, Ok(Ok(()))).then_some(Idle { sender, driver, fate, closed })
     }
 
     pub(super) fn status(&self) -> StatusCode {

@@ -91,6 +91,44 @@ async fn a_refusal_is_asked_again_for_its_text_and_bounded() {
     assert_eq!(asked.lock().unwrap().len(), 2);
 }
 
+/// A sidecar of ours that answers `each` requests on a connection and then hangs up; gives the requests with the
+/// number of their connection.
+async fn ours_that_answers(each: usize) -> (ServiceSource, Arc<Mutex<Vec<(usize, String)>>>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let asked: Arc<Mutex<Vec<_>>> = Arc::default();
+    let seen = Arc::clone(&asked);
+    tokio::spawn(async move {
+        for connection in 1.. {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            for _ in 0..each {
+                let mut request = Vec::new();
+                while !request.ends_with(b"\r\n\r\n") {
+                    request.push(stream.read_u8().await.unwrap());
+                }
+                let method = String::from_utf8(request).unwrap().split(' ').next().unwrap().to_owned();
+                let body = if method == "HEAD" { "" } else { "hello" };
+                let answer =
+                    format!("{OLD}X-Etcdbackup-History: first\r\nETag: \"1\"\r\nContent-Length: 5\r\n\r\n{body}");
+                seen.lock().unwrap().push((connection, method));
+                stream.write_all(answer.as_bytes()).await.unwrap();
+            }
+        }
+    });
+    (ServiceSource::at(&url).unwrap(), asked)
+}
+
+#[tokio::test]
+async fn bytes_come_over_the_connection_of_the_look_unless_that_is_closed() {
+    for (each, connections) in [(2, [1, 1]), (1, [1, 2])] {
+        let (mut source, asked) = ours_that_answers(each).await;
+        let found = source.head(&Wanted::default()).await.unwrap();
+        assert_eq!(read(&source, &found).await.unwrap(), b"hello");
+        let [first, second] = connections;
+        assert_eq!(*asked.lock().unwrap(), [(first, "HEAD".to_owned()), (second, "GET".to_owned())]);
+    }
+}
+
 fn of(revision: Option<u64>, version: Option<&str>) -> Wanted {
     Wanted { revision, etcd_version: version.map(|text| text.parse().unwrap()), history: None }
 }

@@ -124,6 +124,8 @@ async fn breaking(port: u16, after: u64) -> (u16, Arc<Mutex<Vec<String>>>) {
             let first = text.starts_with("GET") && !seen.lock().unwrap().iter().any(|head| head.starts_with("GET"));
             seen.lock().unwrap().push(text);
             let mut server = TcpStream::connect(("127.0.0.1", port)).await.unwrap();
+            // one request on each connection
+            let head = [&head[..head.len() - 2], b"connection: close\r\n\r\n"].concat();
             server.write_all(&head).await.unwrap();
             let mut answer = server.take(if first { after } else { u64::MAX });
             tokio::spawn(async move { tokio::io::copy(&mut answer, &mut client).await });
