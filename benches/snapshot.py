@@ -1,16 +1,14 @@
 #!/usr/bin/env python3
-"""Makes a snapshot that etcd would not restore and every transfer takes for one: random bytes and their sha256.
+"""Offers a snapshot of an etcd for download, below a key that ends with its revision.
 
-    snapshot.py WORK CLUSTER BYTES
+    snapshot.py WORK CLUSTER FILE KEY
 
-Writes the object of CLUSTER below WORK/www, and WORK/listings/CLUSTER, the ListObjectsV2 answer that names it with
+Copies FILE to the object KEY of CLUSTER below WORK/www, and writes WORK/listings/CLUSTER, the ListObjectsV2 answer that names it with
 the ETag that nginx gives it (nginx, src/http/ngx_http_core_module.c, ngx_http_set_etag: time and size in hex).
-BYTES without the sha256; a multiple of 512.
 """
 
-import hashlib
-import os
 import pathlib
+import shutil
 import sys
 
 LISTING = """<?xml version="1.0" encoding="UTF-8"?>
@@ -22,18 +20,10 @@ CONTENTS = """<Contents><Key>{key}</Key><LastModified>2025-01-01T00:00:00.000Z</
 
 
 def main():
-    work, cluster, left = pathlib.Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-    key = f"v1/{cluster}/3.5.21_000000000000000f_etcd.backup"
+    work, cluster, file, key = pathlib.Path(sys.argv[1]), *sys.argv[2:]
     path = work / "www" / "etcd-backups" / key
     path.parent.mkdir(parents=True, exist_ok=True)
-    sha = hashlib.sha256()
-    with path.open("wb") as file:
-        while left:
-            piece = os.urandom(min(left, 1 << 24))
-            sha.update(piece)
-            file.write(piece)
-            left -= len(piece)
-        file.write(sha.digest())
+    shutil.copyfile(file, path)
     made = path.stat()
     contents = CONTENTS.format(key=key, etag=f"{int(made.st_mtime):x}-{made.st_size:x}", size=made.st_size)
     listings = work / "listings"
