@@ -35,7 +35,7 @@ pub async fn openings(lister: &impl Lister, root: &str, directories: &[String]) 
                 }
                 page => Some(page?).filter(|page| in_order(root, directory, page).is_ok()),
             };
-            shared = last.is_some();
+            shared = last.as_ref().is_some_and(|page| part(page, directory).is_some());
         }
         let page = match last.as_ref().and_then(|page| part(page, directory)) {
             Some(part) if shared => Ok(part),
@@ -55,12 +55,13 @@ pub async fn openings(lister: &impl Lister, root: &str, directories: &[String]) 
 }
 
 /// What a page that begins at or before `directory` tells of it; `None` if it ends before.
+///
+/// A page that is not the last and lists nothing of it tells nothing either: a store that sorts directories by their
+/// names without the slash lists `a/` before `a-b/`, and nothing on that page need show it (versity/versitygw#1283).
 fn part(page: &Page, directory: &str) -> Option<Page> {
     let last = page.objects.last().map_or("", |last| last.key.as_str());
     let reaches_in = last.starts_with(directory);
-    if page.truncated && !reaches_in && last < directory {
-        return None;
-    }
-    let objects = page.objects.iter().filter(|object| object.key.starts_with(directory)).cloned().collect();
-    Some(Page { objects, truncated: page.truncated && reaches_in })
+    let objects: Vec<_> = page.objects.iter().filter(|object| object.key.starts_with(directory)).cloned().collect();
+    let told = !page.truncated || !objects.is_empty();
+    told.then_some(Page { objects, truncated: page.truncated && reaches_in })
 }

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use futures::executor::block_on;
 use proptest::prelude::*;
 
-use self::lister::{Computed, DIRECTORY, Odd, Oddly, Ordered, Share, Spacing, object};
+use self::lister::{Computed, DIRECTORY, Odd, Oddly, Ordered, Share, Spacing, Walked, object};
 use super::*;
 use crate::source::select;
 
@@ -201,6 +201,15 @@ fn one_page_tells_of_all_layouts_where_little_is_stored() {
     let mut lister = Ordered::new(&few, 1000);
     lister.refused = Some("b/v1/default/a/".to_owned());
     assert_eq!((pages(&lister), lister.requests()), (vec![(0, true), (2, false), (1, false)], 4));
+}
+
+#[test]
+fn a_layout_that_a_page_passes_over_is_not_taken_for_empty() {
+    let directories = ["v1/default/etcd-a/", "v1/etcd-a/", "etcd-a/"].map(str::to_owned);
+    let mut keys: Vec<String> = (0..3000).map(|n| format!("v1/etcd/{n:04}")).collect();
+    keys.push("v1/etcd-a/1".to_owned());
+    let pages = block_on(openings(&Walked(keys), "", &directories)).unwrap();
+    assert_eq!(pages.into_iter().map(|page| page.unwrap().objects.len()).collect::<Vec<_>>(), [0, 1, 0]);
 }
 
 fn any_revision() -> impl Strategy<Value = u64> {

@@ -130,6 +130,27 @@ impl Lister for Oddly {
     }
 }
 
+/// A store that sorts by the names of directories without their slash: `a/` before `a-b/`.
+pub struct Walked(pub Vec<String>);
+
+impl Lister for Walked {
+    fn disorder(&self) -> Option<&'static str> {
+        None
+    }
+
+    async fn page(&self, prefix: &str, after: &str, most: u32) -> Result<Page> {
+        let mut keys: Vec<_> = self.0.iter().filter(|key| key.starts_with(prefix) && key.as_str() > after).collect();
+        keys.sort_by_key(|key| key.split('/').collect::<Vec<_>>());
+        let truncated = keys.len() > most as usize;
+        Ok(Page { objects: keys.into_iter().take(most as usize).map(|key| object(key)).collect(), truncated })
+    }
+
+    async fn each(&self, prefix: &str, take: impl FnMut(Object) + Send) -> Result<()> {
+        self.0.iter().filter(|key| key.starts_with(prefix)).map(|key| object(key)).for_each(take);
+        Ok(())
+    }
+}
+
 /// How far the revisions of stored snapshots lie apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Spacing {
