@@ -39,7 +39,8 @@ fn check_directory(file: &Path) -> Result<()> {
 /// The snapshot's own name as that of a file here.
 pub(super) fn file_name(item: &Item) -> Result<&str> {
     match item.name.as_str() {
-        "" | "." | ".." => {
+        // `-` would be stdout, which nobody asked for
+        "" | "." | ".." | "-" => {
             Err(Error::usage(format!("{} names no file", item.location())).hint("name one with -O FILE"))
         }
         name => Ok(name),
@@ -51,5 +52,33 @@ pub(super) fn target(force: bool, path: PathBuf) -> Target {
     match path.to_str() {
         Some("-") => Target::Stdout,
         _ => Target::File { path, force },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::item::Place;
+    use super::*;
+
+    #[test]
+    fn a_key_that_names_no_file_is_never_stdout() {
+        let file = |key: &str| {
+            let place = Place::S3 { bucket: "b".to_owned(), key: key.to_owned(), layout: None };
+            let name = key.rsplit('/').next().unwrap().to_owned();
+            let item = Item {
+                name,
+                revision: None,
+                etcd_version: None,
+                history: None,
+                size: None,
+                last_modified: None,
+                place,
+            };
+            file_name(&item).map(str::to_owned)
+        };
+        assert_eq!(file("a/etcd.backup").as_deref(), Ok("etcd.backup"));
+        for key in ["-", "a/-", "a/..", "."] {
+            assert_eq!(file(key).unwrap_err().kind(), crate::error::ErrorKind::Usage, "{key}");
+        }
     }
 }
