@@ -10,6 +10,9 @@ const TRIES_WITHOUT_PROGRESS: u32 = 6;
 /// The longest pause before another try, as a multiple of the first.
 const LONGEST_PAUSE: u32 = 12;
 
+/// A clock has no time that is any duration ahead.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
+
 /// Watches the rate of one request.
 pub(super) struct Watch {
     timeout: Duration,
@@ -23,6 +26,7 @@ pub(super) struct Watch {
 impl Watch {
     /// A watch that bears less than `floor` bytes per second for at most `timeout`.
     pub(super) fn new(timeout: Duration, floor: u64, now: Instant) -> Self {
+        let timeout = timeout.min(LONGEST_TIMEOUT);
         let least = (timeout.as_secs_f64() * floor as f64) as u64;
         Self { timeout, least, since: now, bytes: 0, last: now }
     }
@@ -112,6 +116,12 @@ mod tests {
         assert_eq!(watch.deadline(), at(30));
         watch.start(at(40));
         assert!(!watch.too_slow(5_000, at(50)), "half of the floor is borne the second time");
+    }
+
+    #[test]
+    fn no_patience_is_too_long_for_the_clock() {
+        let now = Instant::now();
+        assert!(Watch::new(Duration::MAX, u64::MAX, now).deadline() > now);
     }
 
     #[test]
