@@ -60,8 +60,9 @@ impl Object {
         let answer = request.if_match(&self.etag).set_range(header).send().await.map_err(|error| {
             let status = error.raw_response().map(|answer| answer.status().as_u16());
             let explained = explain(&error, &format!("reading {}", self.s3.url(&self.key)), &self.s3);
-            match explained.kind() {
-                ErrorKind::General if status != Some(412) => Failure::Passing(explained),
+            match (explained.kind(), status) {
+                (_, Some(412)) => Failure::Changed(explained),
+                (ErrorKind::General, _) => Failure::Passing(explained),
                 _ => Failure::Final(explained),
             }
         })?;
@@ -81,7 +82,7 @@ impl Object {
         let url = self.s3.url(&self.key);
         if answer.e_tag().is_some_and(|etag| etag != self.etag) {
             let changed = Error::general(format!("s3: {url} was replaced while it was read"));
-            return Err(Failure::Final(changed.hint("run it again")));
+            return Err(Failure::Changed(changed.hint("run it again")));
         }
         let Some(range) = range else { return Ok(()) };
         let expected = format!("bytes {}-{}/{}", range.start, range.end - 1, self.size);

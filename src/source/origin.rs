@@ -13,8 +13,10 @@ use crate::error::Error;
 pub enum Failure {
     /// Worth another try: a broken connection, a busy server.
     Passing(Error),
-    /// Every further try would end alike: refused, gone, or another object by now.
+    /// Every further try would end alike: refused, or gone.
     Final(Error),
+    /// It is another object by now: what has come of this one can never be completed.
+    Changed(Error),
     /// The server sends the whole, whatever range it is asked for.
     NoRanges,
 }
@@ -23,7 +25,7 @@ impl Failure {
     /// The failure in words.
     pub fn into_error(self) -> Error {
         match self {
-            Self::Passing(error) | Self::Final(error) => error,
+            Self::Passing(error) | Self::Final(error) | Self::Changed(error) => error,
             Self::NoRanges => Error::general("the server sends the whole, whatever range it is asked for"),
         }
     }

@@ -270,13 +270,14 @@ impl ServiceSource {
         match (answer.status(), &range) {
             (StatusCode::OK, None) | (StatusCode::PARTIAL_CONTENT, Some(_)) => {}
             (StatusCode::OK, Some(_)) => return Err(Failure::NoRanges),
+            (StatusCode::PRECONDITION_FAILED, _) => return Err(Failure::Changed(self.changed())),
             (status, _) if status.is_server_error() => return Err(Failure::Passing(self.refusal(answer).await)),
             _ => return Err(Failure::Final(self.refusal(answer).await)),
         }
         let seen = Seen::read(answer.headers(), &self.base).map_err(Failure::Final)?;
         let coding = Coding::read(answer.headers(), &self.base).map_err(Failure::Final)?;
         if !seen.is_still(snapshot) || !coding.holds(answer.headers(), range.as_ref(), snapshot.size) {
-            return Err(Failure::Final(self.changed()));
+            return Err(Failure::Changed(self.changed()));
         }
         let body = answer.into_body().map_err(Failure::Passing)?;
         Ok(match (coding, snapshot.size) {

@@ -42,6 +42,9 @@ pub type Advance = Arc<dyn Fn(u64) + Send + Sync>;
 /// Tries of a stream that cannot be gone on with.
 const STREAM_TRIES: u32 = 3;
 
+/// More than any etcd has. What is announced decides how many parts are planned, and that takes memory.
+const MOST_BYTES: u64 = 1 << 40;
+
 /// Parts that may be done and wait for an earlier one.
 const AHEAD: usize = 2;
 
@@ -153,6 +156,9 @@ pub async fn fetch_checked(
     stop: &CancellationToken,
     check: impl FnOnce(&File, &Proof) -> Result<()> + Send + 'static,
 ) -> Result<Proof> {
+    if let Some(size) = origin.size().filter(|size| *size > MOST_BYTES) {
+        return Err(Error::unproved(format!("a snapshot of {size} bytes is announced, which no etcd has")));
+    }
     match target {
         Target::Stdout => {
             let seen = receive(&origin, None, Vec::new(), how, advance, stop).await?;

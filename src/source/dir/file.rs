@@ -55,7 +55,7 @@ impl Opened {
         let found = self.file.metadata().map_err(|error| Failure::Final(unreadable(&self.path, &error)))?;
         match identity(&found) == self.identity {
             true => Ok(()),
-            false => Err(Failure::Final(
+            false => Err(Failure::Changed(
                 Error::general(format!("{} was changed while it was read", self.path.display())).hint("run it again"),
             )),
         }
@@ -116,7 +116,7 @@ mod tests {
             assert!(bytes(&ranges, range.clone()).await.unwrap() == expected, "{range:?}");
         }
         std::fs::write(&path, b"another").unwrap();
-        let Err(Failure::Final(error)) = bytes(&ranges, 0..1).await else { panic!("a changed file is refused") };
+        let Err(Failure::Changed(error)) = bytes(&ranges, 0..1).await else { panic!("a changed file is refused") };
         assert!(error.message().ends_with("was changed while it was read"), "{error}");
     }
 

@@ -65,6 +65,9 @@ pub(super) async fn fetch<'a>(
             Err(Failure::Passing(error)) => error,
             Err(failure) => {
                 shared.unranged.store(failure == Failure::NoRanges, Ordering::Relaxed);
+                if let (Failure::Changed(_), Some(file)) = (&failure, &shared.file) {
+                    file.discard();
+                }
                 return Err(failure.into_error());
             }
         };
@@ -89,13 +92,16 @@ async fn attempt<'a>(
     let opening = tokio::time::timeout(shared.how.open_timeout, open(gather.at..end));
     let mut body = opening.await.map_err(|_| Failure::Passing(silent(shared.how.open_timeout)))??;
     watch.start(Instant::now());
-    while let Some(chunk) = next(&mut body, watch).await? {
-        let left = end - gather.at;
-        if chunk.len() as u64 > left {
-            return Err(Failure::Passing(Error::general("the server sent more bytes than it was asked for")));
-        }
-        (shared.advance)(chunk.len() as u64);
+    while let Some(mut chunk) = next(&mut body, watch).await? {
+        let came = chunk.len();
+        chunk.truncate(usize::try_from(end - gather.at).unwrap_or(usize::MAX));
+        let kept = chunk.len();
+        (shared.advance)(kept as u64);
         gather.push(chunk).await.map_err(Failure::Final)?;
+        if kept < came {
+            tracing::debug!(end, "the server sends more bytes than it was asked for");
+            return Ok(());
+        }
     }
     if gather.at < end {
         return Err(Failure::Passing(Error::general("the server ended the answer early")));
@@ -110,11 +116,19 @@ async fn attempt<'a>(
 pub(super) async fn pour(mut body: Body, shared: &Shared, blocks: mpsc::Sender<Vec<Bytes>>) -> Result<(), Failure> {
     let mut gather = Gather::new(0, None, shared, blocks);
     let mut watch = Watch::new(shared.how.stall_timeout, shared.how.floor, Instant::now());
-    while let Some(chunk) = next(&mut body, &mut watch).await? {
-        (shared.advance)(chunk.len() as u64);
-        gather.push(chunk).await.map_err(Failure::Final)?;
-    }
-    gather.finish().await.map_err(Failure::Final)
+    let broken = loop {
+        match next(&mut body, &mut watch).await {
+            Ok(Some(chunk)) => {
+                (shared.advance)(chunk.len() as u64);
+                gather.push(chunk).await.map_err(Failure::Final)?;
+            }
+            Ok(None) => return gather.finish().await.map_err(Failure::Final),
+            Err(broken) => break broken,
+        }
+    };
+    // the next try writes to the same places, and what is proved is what it brings
+    gather.written().await.map_err(Failure::Final)?;
+    Err(broken)
 }
 
 /// The next bytes, unless they are too long in coming.

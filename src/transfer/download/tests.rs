@@ -44,8 +44,10 @@ enum Fault {
     Busy,
     /// One more byte than was asked for.
     Endless,
-    /// The object is another by now.
+    /// The object may not be read any more.
     Changed,
+    /// The object is another by now.
+    Replaced,
     /// Ranges are ignored.
     NoRanges,
 }
@@ -86,6 +88,7 @@ impl Memory {
             Some(Fault::Busy) => return Err(Failure::Passing(Error::general("503 SlowDown"))),
             Some(Fault::NoRanges) => return Err(Failure::NoRanges),
             Some(Fault::Changed) => return Err(Failure::Final(Error::general("changed"))),
+            Some(Fault::Replaced) => return Err(Failure::Changed(Error::general("replaced"))),
         };
         let chunks: Vec<Result<Bytes>> = bytes.chunks(100_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
         Ok(stream::iter(chunks).chain(end).boxed())
@@ -229,6 +232,34 @@ async fn what_another_object_has_left_is_not_used() {
     get(origin, &path).await.unwrap();
     assert_eq!(other.requested(), size);
     assert!(std::fs::read(&path).unwrap() == other.bytes);
+}
+
+#[tokio::test]
+async fn of_an_object_that_was_replaced_nothing_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a");
+    let memory = Memory::new(snapshot(20 * BLOCK), &[None, None, None, Some(Fault::Replaced)]);
+    let error = get(memory.origin(), &path).await.unwrap_err();
+    assert_eq!(error.message(), "replaced");
+    assert_eq!(files(directory.path()), [""; 0]);
+}
+
+#[tokio::test]
+async fn bytes_beyond_a_range_are_left_and_nothing_is_asked_for_again() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("a");
+    let memory = Memory::new(snapshot(7 * BLOCK), &[Some(Fault::Endless); 4]);
+    let proof = get(memory.origin(), &path).await.unwrap();
+    assert_eq!(memory.requested(), proof.size);
+    assert!(std::fs::read(&path).unwrap() == memory.bytes);
+}
+
+#[tokio::test]
+async fn a_size_that_no_snapshot_has_is_refused_before_parts_are_planned() {
+    let ranges = Memory::new(Vec::new(), &[]);
+    let origin = Origin::Ranged { size: 1 << 62, identity: "x".to_owned(), crc64: None, ranges };
+    let error = fetch(origin, &Target::Stdout, &HOW, nobody(), &CancellationToken::new()).await.err().unwrap();
+    assert_eq!(error.kind(), ErrorKind::Unproved);
 }
 
 #[tokio::test]
