@@ -204,6 +204,7 @@ impl Args {
 /// written), those of the sources and of the disk.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     check(&args)?;
+    signals::bear_file_limit();
     let again = Again::typed();
     let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
     if args.from == From::Service {

@@ -205,6 +205,19 @@ fn a_disk_that_is_too_small_is_said_with_its_numbers_before_anything_comes() {
 }
 
 #[test]
+fn a_limit_on_the_size_of_files_is_an_error_that_says_so() {
+    let (store, sandbox) = (Store::new(snapshot(8 * MIB), |_, _| Fault::None), Sandbox::with_keys(KEYS));
+    let script = r#"ulimit -f 4096; "$@"; echo "exit $? left: $(ls)""#;
+    let output = on_small_disk(&sandbox, &store, 12, script).wait_with_output().unwrap();
+    let (stdout, stderr) = (String::from_utf8(output.stdout).unwrap(), String::from_utf8(output.stderr).unwrap());
+    assert_eq!(stdout, "exit 1 left: \n", "{stderr}");
+    assert!(
+        stderr.contains("error: no file in . may have the 8388640 bytes of the snapshot\nhint: ulimit"),
+        "{stderr}"
+    );
+}
+
+#[test]
 fn another_file_cannot_take_the_space_of_a_download_that_has_begun() {
     let (store, sandbox) = (Store::new(snapshot(8 * MIB), held(1000)), Sandbox::with_keys(KEYS));
     let script = r#""$@" & read -r _; head -c 64M /dev/zero >other; echo full; wait $!; echo "exit $? left: $(ls | xargs)"; cmp out ../right && echo same"#;

@@ -14,6 +14,7 @@ use crate::aws::S3;
 use crate::cli::progress::Progress;
 use crate::cli::{KubeFlags, S3ReadFlags, Ui};
 use crate::error::{Error, Result};
+use crate::signals;
 use crate::snapshot::{Proof, TrailerHasher};
 use crate::source::file::LocalFile;
 use crate::source::object;
@@ -116,6 +117,7 @@ pub(super) async fn download(place: &Place, flags: &S3ReadFlags, kube: &KubeFlag
     let told = progress.clone();
     let advance = Arc::new(move |bytes| told.lock().unwrap_or_else(PoisonError::into_inner).advance(bytes));
     let target = Target::File { path: file_in(directory.path()), force: false };
+    signals::bear_file_limit();
     let proof = download::fetch(origin, &target, &how, advance, &CancellationToken::new()).await;
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
     Ok(Fetched { directory, proof: proof? })

@@ -101,7 +101,8 @@ impl PartFile {
         use rustix::io::Errno;
         match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, size) {
             Ok(()) => Ok(()),
-            Err(Errno::NOSPC | Errno::DQUOT | Errno::FBIG) => Err(self.no_space(size)),
+            Err(Errno::NOSPC | Errno::DQUOT) => Err(self.no_space(size)),
+            Err(Errno::FBIG) => Err(self.too_big(size)),
             // file systems without it find out while writing
             Err(_) if size > 0 => self.file.set_len(size).map_err(|error| unwritable(&self.path, &error)),
             Err(_) => Ok(()),
@@ -119,11 +120,18 @@ impl PartFile {
     fn no_space(&self, size: u64) -> Error {
         let free = rustix::fs::fstatvfs(&self.file).map(|found| found.f_bavail * found.f_frsize);
         let free = free.map_or_else(|_| "too few".to_owned(), |free| free.to_string());
-        let directory = self.path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = directory_of(&self.path).display();
         // an empty file is of no use to a later run
         self.discard();
-        Error::general(format!("no space in {}: the snapshot has {size} bytes, {free} are free", directory.display()))
+        Error::general(format!("no space in {directory}: the snapshot has {size} bytes, {free} are free"))
             .hint("free some, or choose another directory with -O PATH")
+    }
+
+    fn too_big(&self, size: u64) -> Error {
+        let directory = directory_of(&self.path).display();
+        self.discard();
+        Error::general(format!("no file in {directory} may have the {size} bytes of the snapshot"))
+            .hint("ulimit -f unlimited; or choose a directory on another file system with -O PATH")
     }
 
     pub(super) fn file(&self) -> &File {
@@ -192,7 +200,7 @@ impl PartFile {
             error
         })?;
         let _ = std::fs::remove_file(with_suffix(target, ".part.state"));
-        let directory = target.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let directory = directory_of(target);
         File::open(directory).and_then(|directory| directory.sync_all()).map_err(|error| unwritable(directory, &error))
     }
 }
@@ -234,6 +242,10 @@ fn crc64(chunks: &[Bytes]) -> u64 {
     let mut digest = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
     chunks.iter().for_each(|chunk| digest.update(chunk));
     digest.finalize()
+}
+
+fn directory_of(file: &Path) -> &Path {
+    file.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."))
 }
 
 fn with_suffix(target: &Path, suffix: &str) -> PathBuf {
