@@ -7,6 +7,7 @@ mod find;
 pub(in crate::commands) mod item;
 pub(in crate::commands) mod operator_wide;
 pub(in crate::commands) mod place;
+mod stdout;
 mod target;
 
 use std::fs::File;
@@ -308,6 +309,9 @@ async fn fetch(found: &Found, target: &Target, args: &Args, stop: &CancellationT
     let told = Arc::clone(&progress);
     let advance = Arc::new(move |bytes| told.lock().unwrap_or_else(PoisonError::into_inner).advance(bytes));
     let named = found.item.revision;
+    if *target == Target::Stdout {
+        stdout::look(&origin, named, stop, ui).await?;
+    }
     let check = move |file: &File, proof: &Proof| truth::revision_of(&LocalFile::of(file, proof.size), named);
     let proof = download::fetch_checked(origin, target, &args.transfer.over(how), advance, stop, check).await;
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();

@@ -50,6 +50,14 @@ fn a_layout_that_may_not_be_listed_is_said() {
 }
 
 #[test]
+fn a_snapshot_whose_name_lies_does_not_reach_stdout() {
+    let bucket = STORE.bucket("lie-to-stdout");
+    bucket.put("v1/default/etcd-a/3.5.0_7fffffffffffffff_etcd.backup", &snapshot(8, 1));
+    let output = Sandbox::with_keys(READER).run(&format!("get etcd-a --from s3 -O - {}", bucket.flags()));
+    assert_eq!((output.code, output.stdout.len()), (Some(4), 0), "{output}");
+}
+
+#[test]
 fn a_revision_a_target_and_a_selection() {
     let bucket = STORE.bucket("selection");
     bucket.put("team/v1/default/etcd-a/3.5.0_f_etcd.backup", &snapshot(8, 1));
