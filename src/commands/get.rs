@@ -320,26 +320,34 @@ async fn fetch(found: &Found, target: &Target, args: &Args, stop: &CancellationT
 
 /// After bytes that fail proof the next older snapshot is one command away, and never taken silently.
 async fn advise(error: Error, found: &Found, target: &Target, args: &Args, again: &Again) -> Error {
+    let left = match target {
+        Target::File { .. } => "no file was written",
+        Target::Stdout => "what went to stdout is not proved: do not use it",
+    };
     if error.kind() != ErrorKind::Unproved {
         return match target.left_over() {
             Some(left) => error.hint(left.advice(&again.same())),
-            None if error.kind() == ErrorKind::Interrupted => error.hint("no file was written; run it again"),
+            None if error.kind() == ErrorKind::Interrupted => error.hint(format!("{left}; run it again")),
+            None if *target == Target::Stdout => error.hint(left),
             None => error,
         };
     }
     let error = error.context(format!("{} from {}", found.item.name, found.item.location()));
     let older = |revision: u64| again.with("--revision", Some(&revision.to_string()));
     match until_interrupted(found.older()).await {
-        Err(unknown) => {
-            error.hint(format!("no file was written; which are older: kubectl etcdbackup list ({})", unknown.message()))
+        Err(unknown) => error
+            .hint(format!("{left}; run it again; which are older: kubectl etcdbackup list ({})", unknown.message())),
+        Ok(Some(revision)) => {
+            error.hint(format!("{left}; run it again; if it fails alike, the next older one: {}", older(revision)))
         }
-        Ok(Some(revision)) => error.hint(format!("no file was written; the next older one: {}", older(revision))),
         Ok(None) if args.service_url.is_some() => {
-            error.hint("no file was written; run it again, or read the store itself with --from s3 instead of the URL")
+            error.hint(format!("{left}; run it again, or read the store itself with --from s3 instead of the URL"))
         }
-        Ok(None) if found.is_of_service() => error
-            .hint(format!("no file was written; the store itself may have more: {}", again.with("--from", Some("s3")))),
-        Ok(None) => error.hint("no file was written; there is no older one"),
+        Ok(None) if found.is_of_service() => error.hint(format!(
+            "{left}; run it again; the store itself may have more: {}",
+            again.with("--from", Some("s3"))
+        )),
+        Ok(None) => error.hint(format!("{left}; run it again; there is no older one")),
     }
 }
 
