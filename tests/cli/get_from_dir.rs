@@ -35,7 +35,7 @@ fn volume() -> tempfile::TempDir {
 /// Normalised: where the disk is, and the ages and times of its files.
 fn assert_shown(name: &str, output: &Output, disk: &Path) {
     let mut settings = insta::Settings::clone_current();
-    settings.add_filter(r"\d+[smh]   dir", "(age)   dir");
+    settings.add_filter(r"\d+[smh] +dir", "(age) dir");
     settings.add_filter(r#"\d{4}-\d\d-\d\dT[^"]+Z"#, "(time)");
     let text = output.to_string().replace(&disk.display().to_string(), "/mnt");
     settings.bind(|| assert_snapshot!(name, text));
