@@ -99,8 +99,7 @@ fn a_foreign_object_under_the_key_is_never_overwritten() {
     let (output, report) = backup(&sandbox, &etcd, &bucket.flags());
     assert_eq!(output.code, Some(1), "{output}");
     assert!(matches!(report, Some(RunReport::Failed { ref reason }) if reason.starts_with("KeyExists")), "{report:?}");
-    let object = sandbox.run(&format!("get etcd-a --from s3 -O - {}", bucket.flags()));
-    assert_eq!(object.stdout, b"somebody else's");
+    assert_eq!(bucket.get(&key), b"somebody else's");
     assert_eq!(bucket.unfinished_uploads(), 0);
 }
 
