@@ -8,6 +8,7 @@
 //! | [`commands`] | one file a verb: arguments, a pure plan, its execution |
 //! | [`operator`] | EtcdBackup objects to Jobs, their status, the sidecar |
 //! | [`agent`] | takes a snapshot into the store; serves the store over HTTP, as it is or as zstd |
+//! | `volume` | EBS snapshots of etcd's disks, and the way back (feature `volumes`) |
 //! | [`source`] | places to read a snapshot from: service, S3, directory, file; finds the newest; writes nothing |
 //! | [`transfer`] | downloads and uploads; knows nothing of clusters |
 //! | [`snapshot`] | names, layouts, histories, the trailer hash, the database in it; no I/O |
@@ -31,6 +32,8 @@ pub mod signals;
 pub mod snapshot;
 pub mod source;
 pub mod transfer;
+#[cfg(feature = "volumes")]
+pub mod volume;
 
 /// Version of this program.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");

@@ -1,5 +1,7 @@
 //! AWS: profile files and Secret layouts to SDK configuration, and the S3 calls that snapshots need.
 
+#[cfg(feature = "volumes")]
+pub mod compute;
 mod encryption;
 mod error;
 pub mod files;
