@@ -30,6 +30,10 @@ Examples:
   # as the sidecar's Deployment runs it
   kubectl etcdbackup agent serve --cluster-name etcd-a --bucket etcd-backups
 
+  # as the helper of get --from pv runs it
+  kubectl etcdbackup agent serve --cluster-name etcd-a \\
+    --volume-dir /var/etcd-backup --listen 127.0.0.1:19999 --idle-timeout 60s
+
 RBAC: create on tokenreviews and subjectaccessreviews, unless --anonymous
 
 Exit codes: see kubectl etcdbackup --help";
@@ -112,4 +116,10 @@ pub struct ServeArgs {
     /// Serve snapshots to everybody who reaches the address, not only to loopback and to bearers of a token
     #[arg(long)]
     pub anonymous: bool,
+    /// Directory with the snapshots, such as a mounted volume, instead of a bucket
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["bucket", "path"])]
+    pub volume_dir: Option<PathBuf>,
+    /// End when no connection was open for so long
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration)]
+    pub idle_timeout: Option<Duration>,
 }

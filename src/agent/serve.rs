@@ -12,16 +12,19 @@ mod coding;
 mod guard;
 mod listen;
 mod metrics;
+mod presence;
 mod query;
 mod range;
 mod ready;
 mod review;
 mod router;
+mod snapshots;
 mod status;
 mod store;
 #[cfg(test)]
 mod tests;
 mod transfer;
+mod volume;
 
 use std::future::Future;
 use std::sync::Arc;
@@ -34,9 +37,11 @@ use tokio::task::JoinSet;
 use self::access::Link;
 use self::guard::{Clients, Guard};
 use self::listen::Bounded;
+use self::presence::Presence;
 use self::review::Reviewer;
 use self::router::Server;
 use self::store::{Mounted, Store};
+use self::volume::Volume;
 use crate::agent::args::ServeArgs;
 use crate::error::Result;
 use crate::kubernetes::{KubeFlags, Session};
@@ -45,18 +50,33 @@ use crate::signals;
 /// Kubernetes kills a pod 30 s after SIGTERM by default; running downloads get most of that.
 const DRAIN: Duration = Duration::from_secs(25);
 
-/// Serves the store of `args` until SIGTERM or Ctrl-C, then lets running downloads finish for 25 s.
+/// Serves the store of `args` until SIGTERM, Ctrl-C or the end of its patience, then lets running downloads finish
+/// for 25 s.
 ///
 /// # Errors
 /// Those of [`agent::store::open`](crate::agent::store::open); [`ErrorKind::General`](crate::error::ErrorKind::General)
 /// when the address cannot be listened on.
 pub async fn run(args: &ServeArgs, namespace: &str, kube: &KubeFlags) -> Result<()> {
-    let store = Mounted::open(&args.store, namespace).await?;
+    match &args.volume_dir {
+        Some(directory) => serve_from(Volume::new(directory, &args.store.cluster), args, namespace, kube).await,
+        None => serve_from(Mounted::open(&args.store, namespace).await?, args, namespace, kube).await,
+    }
+}
+
+async fn serve_from<S: Store>(store: S, args: &ServeArgs, namespace: &str, kube: &KubeFlags) -> Result<()> {
     let listeners = listen::bind(args.listen).await?;
     let guard = Guard::new(clients(args, namespace, kube).await, namespace, &args.store.cluster);
     let server = Arc::new(Server::new(store, guard));
     tracing::info!(address = %args.listen, cluster = args.store.cluster, namespace, "serving snapshots");
-    serve(server, listeners, signals::asked_to_end()).await;
+    let presence = Presence::default();
+    let idle = presence.clone();
+    let end = async {
+        tokio::select! {
+            () = signals::asked_to_end() => {}
+            () = idle.gone_for(args.idle_timeout) => tracing::info!("no connection for the idle time; ending"),
+        }
+    };
+    serve(server, listeners, presence, end).await;
     Ok(())
 }
 
@@ -64,6 +84,9 @@ pub async fn run(args: &ServeArgs, namespace: &str, kube: &KubeFlags) -> Result<
 async fn clients(args: &ServeArgs, namespace: &str, kube: &KubeFlags) -> Clients {
     if args.anonymous {
         return Clients::Everybody;
+    }
+    if args.listen.ip().is_loopback() {
+        return Clients::Loopback;
     }
     match Session::connect(kube).await {
         Ok(session) => Clients::Tokens(Box::new(Reviewer::new(session, namespace, &args.store.cluster))),
@@ -75,7 +98,12 @@ async fn clients(args: &ServeArgs, namespace: &str, kube: &KubeFlags) -> Clients
 }
 
 /// Serves on `listeners` until `stop` resolves.
-async fn serve<S: Store>(server: Arc<Server<S>>, listeners: Vec<TcpListener>, stop: impl Future<Output = ()>) {
+async fn serve<S: Store>(
+    server: Arc<Server<S>>,
+    listeners: Vec<TcpListener>,
+    presence: Presence,
+    stop: impl Future<Output = ()>,
+) {
     let app = router::router(Arc::clone(&server));
     let (stopping, stopped) = watch::channel(());
     let mut serving = JoinSet::new();
@@ -84,7 +112,7 @@ async fn serve<S: Store>(server: Arc<Server<S>>, listeners: Vec<TcpListener>, st
         let mut stopped = stopped.clone();
         // the sender is dropped to stop, so an error is the signal
         let signal = async move { while stopped.changed().await.is_ok() {} };
-        let serve = axum::serve(Bounded::new(listener), app).with_graceful_shutdown(signal);
+        let serve = axum::serve(Bounded::new(listener, presence.clone()), app).with_graceful_shutdown(signal);
         serving.spawn(serve.into_future());
     }
     let mut watching = JoinSet::new();

@@ -49,6 +49,11 @@ pub fn client_service(cluster: &str) -> String {
     format!("{cluster}-client")
 }
 
+/// The name of the claim that holds a cluster's snapshots where none is named (etcd-operator v0.2.0 to v0.6.1).
+pub fn claim(cluster: &str) -> String {
+    format!("{cluster}-pvc")
+}
+
 /// A name that two operators would choose alike: the cluster, cut to 30 characters, and ten hex digits
 /// of the hash of the owner's uid and what the object is for.
 pub fn deterministic(cluster: &str, uid: &str, purpose: &str) -> String {

@@ -115,7 +115,7 @@ mod tests {
 
     #[test]
     fn values_of_a_flag_come_without_the_flag() {
-        assert_eq!(values("get a --from "), ["auto", "service", "s3", "dir", ":4"]);
+        assert_eq!(values("get a --from "), ["auto", "service", "s3", "pv", "dir", ":4"]);
         assert_eq!(values("get a --from=s"), ["service", "s3", ":4"]);
         assert_eq!(values("get a --region "), [":4"]);
     }

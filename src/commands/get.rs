@@ -4,9 +4,11 @@ mod again;
 pub(in crate::commands) mod dir;
 pub(in crate::commands) mod disaster;
 mod find;
+mod flags;
 pub(in crate::commands) mod item;
 pub(in crate::commands) mod operator_wide;
 pub(in crate::commands) mod place;
+pub(in crate::commands) mod pv;
 mod stdout;
 mod target;
 
@@ -14,7 +16,6 @@ use std::fs::File;
 use std::io::IsTerminal;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use clap::{Args as ClapArgs, ValueEnum, ValueHint};
 use semver::Version;
@@ -23,7 +24,7 @@ use tokio_util::sync::CancellationToken;
 use super::until_interrupted;
 
 use crate::cli::completion::live;
-use crate::cli::flags::{parse_duration, parse_url};
+use crate::cli::flags::parse_url;
 use crate::cli::output;
 use crate::cli::progress::Progress;
 use crate::cli::ui::one_line;
@@ -32,11 +33,13 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::signals;
 use crate::snapshot::{Proof, truth};
 use crate::source::file::LocalFile;
-use crate::transfer::download::{self, How, Target};
+use crate::transfer::download::{self, Target};
 use again::Again;
 pub(in crate::commands) use find::warn_of_foreign;
 use find::{Found, find};
+use flags::{TransferFlags, parse_revision, parse_version};
 use item::Item;
+use pv::{Helpers, PvFlags};
 use target::{check_target, file_name, target};
 
 /// Download the newest snapshot of a cluster to a file, proved
@@ -45,6 +48,9 @@ use target::{check_target, file_name, target};
 /// service of the cluster is asked first, through the API server, and then S3. An
 /// API server that does not answer is waited for 5 s in all, or for
 /// --request-timeout.
+///
+/// --from pv starts a pod that mounts the claim read-only where its volume is, reads
+/// through it, and deletes it.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -81,6 +87,8 @@ pub struct Args {
     #[command(flatten)]
     s3: S3ReadFlags,
     #[command(flatten)]
+    pv: PvFlags,
+    #[command(flatten)]
     transfer: TransferFlags,
     /// Print what would be downloaded, and download nothing
     #[arg(short, long, value_name = "FORMAT", conflicts_with_all = ["file", "force"])]
@@ -97,6 +105,9 @@ Examples:
 
   # from a disk mounted by hand: neither Kubernetes nor S3
   sudo kubectl etcdbackup get etcd-a --from dir --dir /mnt
+
+  # from the PersistentVolume that a sidecar writes to, or wrote to
+  kubectl etcdbackup get etcd-a --from pv
 
   # to a place of your choice
   kubectl etcdbackup get etcd-a -O /tmp/etcd-a.backup
@@ -124,76 +135,37 @@ RBAC:
   for S3, where no --bucket is given:
   list             etcdbackups.etcd.database.coreos.com
   get              secrets (else your own AWS credentials are used)
+  for --from pv:
+  get              persistentvolumeclaims
+  get              persistentvolumes; list nodes (else only the scheduler knows)
+  list             pods, events
+  create, delete   jobs.batch
+  get, create      pods/portforward
+  get              deployments.apps (else --helper-image)
+  list             etcdbackups.etcd.database.coreos.com (else --claim)
   for --service-url with a token (of the token's ServiceAccount):
   get              etcdbackups/snapshot in etcd.database.coreos.com
 
 Exit codes: see kubectl etcdbackup --help";
-
-/// How the bytes are fetched.
-#[derive(Debug, Clone, ClapArgs)]
-struct TransferFlags {
-    /// Requests at a time [default: 8, or 2 for a service on this network]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u8).range(1..=64), help_heading = TRANSFER)]
-    concurrency: Option<u8>,
-    /// MiB of each request [default: 4, or 8 for a service on this network]
-    #[arg(long, value_name = "MIB", value_parser = clap::value_parser!(u16).range(1..=1024), help_heading = TRANSFER)]
-    part_size: Option<u16>,
-    /// Ask again for a part that brings next to nothing for so long
-    #[arg(long, value_name = "DURATION", value_parser = parse_duration, default_value = "10s", help_heading = TRANSFER)]
-    stall_timeout: Duration,
-}
-
-const TRANSFER: &str = "Transfer flags";
-
-impl TransferFlags {
-    /// `how`, except for what was given.
-    fn over(&self, how: How) -> How {
-        How {
-            concurrency: self.concurrency.map_or(how.concurrency, usize::from),
-            part_size: self.part_size.map_or(how.part_size, |mib| u64::from(mib) << 20),
-            stall_timeout: self.stall_timeout,
-            ..how
-        }
-    }
-}
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum From {
     Auto,
     Service,
     S3,
+    Pv,
     Dir,
-}
-
-/// A revision as people write it.
-fn parse_revision(text: &str) -> Result<u64, String> {
-    // the names of snapshots hold it in hexadecimal, filled up with zeros
-    let pasted = text.len() > 1 && text.starts_with('0') || text.contains(|c: char| c.is_ascii_alphabetic());
-    if pasted && !text.starts_with("0x") && u64::from_str_radix(text, 16).is_ok() {
-        let digits = text.trim_start_matches('0');
-        return Err(format!(
-            "looks hexadecimal, which is written with 0x: 0x{}",
-            if digits.is_empty() { "0" } else { digits }
-        ));
-    }
-    let parsed = match text.strip_prefix("0x") {
-        Some(hex) => u64::from_str_radix(hex, 16),
-        None => text.parse(),
-    };
-    parsed
-        .ok()
-        .filter(|&revision| revision <= i64::MAX as u64)
-        .ok_or_else(|| "not a revision such as 15 or 0xf".to_owned())
-}
-
-fn parse_version(text: &str) -> Result<Version, String> {
-    Version::parse(text.trim_start_matches('v')).map_err(|_| "not a full version such as 3.5.21".to_owned())
 }
 
 impl Args {
     /// The cluster's name; empty where a path or a URL says all.
     fn cluster(&self) -> &str {
         self.cluster.as_deref().unwrap_or_default()
+    }
+
+    /// Whether a PersistentVolume is to be read.
+    fn is_pv(&self) -> bool {
+        self.from == From::Pv || self.from == From::Auto && self.pv.first_given().is_some()
     }
 }
 
@@ -206,6 +178,16 @@ impl Args {
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     check(&args)?;
     signals::bear_file_limit();
+    if args.pv.print_manual {
+        return until_interrupted(pv::print_manual(args.cluster(), &args.pv, kube, ui)).await;
+    }
+    let helpers = Helpers::default();
+    let got = get(&args, kube, &helpers, ui).await;
+    helpers.end(ui).await;
+    got
+}
+
+async fn get(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Result<()> {
     let again = Again::typed();
     let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
     if args.from == From::Service {
@@ -219,7 +201,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     if named == Some(Target::Stdout) && std::io::stdout().is_terminal() {
         return Err(Error::usage("-O - would write the snapshot to this terminal").hint("redirect it, or name a file"));
     }
-    let found = until_interrupted(find(&args, kube, ui)).await.map_err(|error| unfound(error, &args, kube))?;
+    let found = until_interrupted(find(args, kube, helpers, ui)).await.map_err(|error| unfound(error, args, kube))?;
     // what brings the bytes now may well be slow
     kube.patience.lift();
     if let Some(format) = args.output {
@@ -232,7 +214,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     found.refuse_store(&target)?;
     check_target(&target, &again)?;
     let stop = CancellationToken::new();
-    let fetching = fetch(&found, &target, &args, &stop, ui);
+    let fetching = fetch(&found, &target, args, &stop, ui);
     tokio::pin!(fetching);
     let fetched = tokio::select! {
         fetched = &mut fetching => fetched,
@@ -243,7 +225,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     };
     match fetched {
         Ok(proof) => report(&target, &found.item, &proof, ui),
-        Err(error) => Err(advise(error, &found, &target, &args, &again).await),
+        Err(error) => Err(advise(error, &found, &target, args, &again).await),
     }
 }
 
@@ -251,13 +233,15 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
 fn unfound(error: Error, args: &Args, kube: &KubeFlags) -> Error {
     match error.kind() {
         ErrorKind::Interrupted => error.hint("no file was written; run it again"),
-        _ if args.dir.is_some() || args.service_url.is_some() => error,
+        _ if args.dir.is_some() || args.service_url.is_some() || args.is_pv() => error,
         _ => disaster::advise(error, "get", args.cluster(), &args.s3, kube),
     }
 }
 
 fn check(args: &Args) -> Result<()> {
     let s3 = args.s3.first_given();
+    let elsewhere = args.dir.as_ref().map(|_| "--dir").or(args.service_url.as_ref().map(|_| "--service-url"));
+    args.pv.check(args.from == From::Pv, args.from == From::Auto, s3.or(elsewhere))?;
     if args.dir.is_some() {
         check_only_dir(args.from == From::Auto || args.from == From::Dir, s3)?;
     }
@@ -371,27 +355,5 @@ fn selection(item: &Item, format: OutputFormat) -> Result<String> {
         OutputFormat::Json => output::to_json(item),
         OutputFormat::Yaml => output::to_yaml(item),
         OutputFormat::Name => Ok(one_line(&item.name)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn revisions_are_decimal_unless_marked() {
-        assert_eq!(parse_revision("15"), Ok(15));
-        assert_eq!(parse_revision("0xf"), Ok(15));
-        assert!(parse_revision("0000000000000010").unwrap_err().ends_with(": 0x10"));
-        assert!(parse_revision("2f").unwrap_err().ends_with(": 0x2f"));
-        for bad in ["", "f", "-1", "0x", "9223372036854775808", "1e3"] {
-            assert!(parse_revision(bad).is_err(), "{bad}");
-        }
-    }
-
-    #[test]
-    fn versions_may_have_a_v() {
-        assert_eq!(parse_version("v3.5.21"), Ok(Version::new(3, 5, 21)));
-        assert!(parse_version("3.5").is_err());
     }
 }

@@ -15,7 +15,9 @@ use kube::{Api, ResourceExt};
 use serde_json::{Value, json};
 
 use super::get::item::Item;
+use super::get::pv::{self, Helpers, PvFlags};
 use super::get::{check_directory_name, check_only_dir, disaster};
+use super::until_interrupted;
 use crate::api::{EtcdBackup, names};
 use crate::cli::completion::live;
 use crate::cli::ui::one_line;
@@ -54,6 +56,8 @@ pub struct Args {
     selector: Option<String>,
     #[command(flatten)]
     s3: S3ReadFlags,
+    #[command(flatten)]
+    pv: PvFlags,
     /// More columns, or every field of every object and snapshot
     #[arg(short, long, value_name = "FORMAT")]
     output: Option<Format>,
@@ -79,6 +83,9 @@ Examples:
   # from a disk mounted by hand: neither Kubernetes nor S3
   sudo kubectl etcdbackup list --from dir --dir /mnt
 
+  # the PersistentVolume that a sidecar writes to, or wrote to
+  kubectl etcdbackup list etcd-a --from pv
+
   # what etcd-operator v0.8 and later stored under a path of its own
   kubectl etcdbackup list --path etcd-backups/etcd.backup
 
@@ -93,6 +100,13 @@ RBAC:
   get              services
   list             pods
   get, create      pods/portforward
+  for --from pv:
+  get              persistentvolumeclaims
+  get              persistentvolumes; list nodes (else only the scheduler knows)
+  list             pods, events
+  create, delete   jobs.batch
+  get, create      pods/portforward
+  get              deployments.apps (else --helper-image)
 
 Exit codes: see kubectl etcdbackup --help";
 
@@ -101,6 +115,7 @@ pub(super) enum From {
     Auto,
     Service,
     S3,
+    Pv,
     Dir,
 }
 
@@ -128,12 +143,24 @@ struct Listed {
 /// # Errors
 /// The last one of what could not be listed, after the rest was printed; the others are warnings.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    let helpers = Helpers::default();
+    let listed = until_interrupted(list(&args, kube, &helpers, ui)).await;
+    helpers.end(ui).await;
+    listed
+}
+
+async fn list(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Result<()> {
     args.cluster.as_deref().map_or(Ok(()), check_directory_name)?;
     if let Some(path) = &args.dir {
         check_only_dir(args.from == From::Auto || args.from == From::Dir, args.s3.first_given())?;
         let snapshots = stored::in_dir(path, args.cluster.as_deref(), args.history.as_deref(), kube, ui).await?;
         let listed = Listed { snapshots, ..Listed::default() };
-        return render(&listed, &args)?.map_or(Ok(()), |text| ui.data(text));
+        return render(&listed, args)?.map_or(Ok(()), |text| print(&text, args, ui));
+    }
+    let other = args.s3.first_given().or(args.all_namespaces.then_some("--all-namespaces"));
+    args.pv.check(args.from == From::Pv, args.from == From::Auto, other)?;
+    if args.from == From::Pv || args.pv.first_given().is_some() {
+        return on_volume(args, kube, helpers, ui).await;
     }
     let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
     if args.from == From::Service {
@@ -152,7 +179,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     let only_store = place.path.is_some() || args.from == From::S3 && place.bucket.is_some() && args.cluster.is_some();
     let mut listed = Listed::default();
     if !only_store {
-        match objects(&args, kube, ui).await {
+        match objects(args, kube, ui).await {
             Ok(found) => (listed.objects, listed.backups) = found,
             Err(error) if place.bucket.is_some() && !kube.patience.answered() => {
                 ui.warn(format!("EtcdBackups not listed: {}", error.message()));
@@ -166,13 +193,10 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         listed.snapshots = found.items;
         listed.failed.extend(found.failed);
     }
-    if let Some(text) = render(&listed, &args)? {
-        match args.output {
-            Some(Format::Json | Format::Yaml) => ui.document(text)?,
-            _ => ui.data(text)?,
-        }
+    if let Some(text) = render(&listed, args)? {
+        print(&text, args, ui)?;
     } else if listed.failed.is_empty() {
-        ui.say(nothing(&args, kube));
+        ui.say(nothing(args, kube));
     }
     // both lookups may fail for the same reason
     listed.failed.dedup_by(|later, earlier| later.message().contains(earlier.message()));
@@ -180,6 +204,27 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     listed.failed.iter().for_each(|error| ui.warn(error.message()));
     let cluster = args.cluster.as_deref().unwrap_or_default();
     last.map_or(Ok(()), |error| Err(disaster::advise(error, "list", cluster, &args.s3, kube)))
+}
+
+/// The snapshots on a PersistentVolume alone: the clusters of old operators have no EtcdBackups.
+async fn on_volume(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Result<()> {
+    let cluster = args.cluster.as_deref().ok_or_else(|| {
+        Error::usage("--from pv is about the snapshots of a cluster")
+            .hint("name the cluster: kubectl etcdbackup list CLUSTER …")
+    })?;
+    if args.pv.print_manual {
+        return pv::print_manual(cluster, &args.pv, kube, ui).await;
+    }
+    let reading = pv::open(cluster, &args.pv, kube, helpers, ui).await?;
+    let snapshots = stored::on_volume(&reading, args.history.as_deref(), ui)?;
+    render(&Listed { snapshots, ..Listed::default() }, args)?.map_or(Ok(()), |text| print(&text, args, ui))
+}
+
+fn print(text: &str, args: &Args, ui: &Ui) -> Result<()> {
+    match args.output {
+        Some(Format::Json | Format::Yaml) => ui.document(text),
+        _ => ui.data(text),
+    }
 }
 
 /// kubectl's words for an empty list.

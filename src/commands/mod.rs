@@ -49,7 +49,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::Credentials(args) => until_interrupted(credentials::run(args, &kube, ui)).await,
         Command::Create(args) => create::run(args, &kube, ui).await,
         Command::Get(args) => get::run(args, &kube, ui).await,
-        Command::List(args) => until_interrupted(list::run(args, &kube, ui)).await,
+        Command::List(args) => list::run(args, &kube, ui).await,
         Command::Verify(args) => until_interrupted(verify::run(args, &kube, ui)).await,
         Command::Describe(args) => until_interrupted(describe::run(args, &kube, ui)).await,
         Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,

@@ -5,7 +5,9 @@ mod error;
 pub mod flags;
 pub mod forward;
 pub mod patience;
+pub mod reader;
 mod session;
+pub mod volume;
 
 pub use apply::{Applied, DryRun, Force, apply, create};
 pub use error::explain;

@@ -11,7 +11,7 @@ use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::names;
 use crate::error::{ErrorKind, Result};
 use crate::etcd::Endpoint;
-use crate::kubernetes::Session;
+use crate::kubernetes::{Session, reader};
 
 /// etcd's port for clients.
 const CLIENT_PORT: u16 = 2379;
@@ -92,7 +92,7 @@ fn of_service(plan: &Plan) -> String {
 fn of_pods(plan: &Plan, pods: &[Pod]) -> Vec<String> {
     let is_member = |pod: &&Pod| {
         let app = pod.metadata.labels.as_ref().and_then(|labels| labels.get("app"));
-        let ours = app.is_some_and(|app| [AGENT_APP, SIDECAR_APP].contains(&app.as_str()));
+        let ours = app.is_some_and(|app| [AGENT_APP, SIDECAR_APP, reader::APP].contains(&app.as_str()));
         let running = pod.status.as_ref().and_then(|status| status.phase.as_deref()) == Some("Running");
         running && !ours && pod.metadata.deletion_timestamp.is_none()
     };

@@ -9,6 +9,7 @@ pub mod newest;
 pub mod object;
 pub mod origin;
 pub mod path;
+pub mod pv;
 pub mod s3;
 pub mod service;
 

@@ -12,6 +12,7 @@ mod answer;
 mod decode;
 mod door;
 mod exchange;
+mod list;
 mod request;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,7 @@ pub use self::door::Door;
 
 use self::answer::{Coding, Seen, length, refuse};
 use self::exchange::{Exchange, Idle, Line};
-use self::request::{Base, exact, query};
+use self::request::{Base, PATH, exact, query};
 use super::origin::{Failure, Opening, Origin, Ranges, Stream};
 use super::{Body, StoredSnapshot, Wanted, suits, unsuitable};
 use crate::api::names::{SIDECAR_PORT, sidecar};
@@ -58,7 +59,16 @@ pub struct ServiceSource {
 }
 
 enum Way {
-    Forwarded { session: Box<Session>, service: String, target: Target },
+    Forwarded {
+        session: Box<Session>,
+        service: String,
+        target: Target,
+    },
+    /// One pod that nothing takes the place of.
+    Pod {
+        session: Box<Session>,
+        target: Target,
+    },
     Direct(Door),
 }
 
@@ -82,6 +92,13 @@ impl ServiceSource {
     pub fn at(url: &str) -> Result<Self> {
         let (way, base) = (Way::Direct(Door::default()), Base::of_url(url)?);
         Ok(Self::new(way, base))
+    }
+
+    /// A pod of this version that serves as our sidecar does; `shown` is what messages call it.
+    pub fn of_pod(session: &Session, target: Target, shown: &str) -> Self {
+        let base = Base::of_service(&target.pod, &session.namespace).called(shown);
+        let way = Way::Pod { session: Box::new(session.clone()), target };
+        Self { asked: Some((String::new(), true)), ..Self::new(way, base) }
     }
 
     fn new(way: Way, base: Base) -> Self {
@@ -221,7 +238,7 @@ impl ServiceSource {
         if let Way::Direct(Door { token: Some(token), .. }) = &self.way {
             headers.insert(AUTHORIZATION, token.clone());
         }
-        let request = self.base.request(method, query, headers)?;
+        let request = self.base.request(method, PATH, query, headers)?;
         let idle = self.idle().take();
         if let Some(idle) = idle {
             match Exchange::over(idle, request.clone(), &self.base.shown).await {
@@ -241,6 +258,7 @@ impl ServiceSource {
     async fn dial(&self, again: bool) -> Result<Line> {
         let (session, service, target) = match &self.way {
             Way::Forwarded { session, service, target } => (session, service, target),
+            Way::Pod { session, target } => return forward::open(session, target).await.map(Line::from),
             Way::Direct(door) => return door::dial(&self.base, door, CONNECT).await,
         };
         if !again {

@@ -34,7 +34,7 @@ fn slips_of_get_and_list() {
         ("get etcd-a --revision 0000000000000010", 2, "written with 0x: 0x10"),
         ("get etcd-a --revision newest", 2, "not a revision such as 15 or 0xf"),
         ("get etcd-a --etcd-version 3.5", 2, "not a full version such as 3.5.21"),
-        ("get etcd-a --from disk", 2, "[possible values: auto, service, s3, dir]"),
+        ("get etcd-a --from disk", 2, "[possible values: auto, service, s3, pv, dir]"),
         ("get etcd-a --service-url backup:19999", 2, "must start with http:// or https://"),
         ("get etcd-a --service-url http://127.0.0.1:1", 1, "hint: check --service-url"),
         ("get etcd-a --endpoint-url s3.example.com", 2, "must start with http:// or https://"),

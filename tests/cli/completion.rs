@@ -107,6 +107,9 @@ fn bash_completes_with_the_script() {
     let output = bash.env("PATH", path).output().unwrap();
     assert_eq!(
         (String::from_utf8(output.stdout).unwrap().as_str(), String::from_utf8(output.stderr).unwrap().as_str()),
-        ("credentials create convert check completion\nauto service s3 dir\nhere there\n--output-file --output\n", "")
+        (
+            "credentials create convert check completion\nauto service s3 pv dir\nhere there\n--output-file --output\n",
+            ""
+        )
     );
 }

@@ -43,7 +43,7 @@ fn kubectl_offers_the_names_that_are_there() {
     assert_eq!(offered(&namespace, &["get", "--as", "nobody", ""]), [":4"]);
     assert_eq!(
         offered(&namespace, &["get", "etcd-a", "--as", "nobody", "--from", ""]),
-        ["auto", "service", "s3", "dir", ":4"]
+        ["auto", "service", "s3", "pv", "dir", ":4"]
     );
 }
 

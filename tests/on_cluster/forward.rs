@@ -1,15 +1,12 @@
 //! Port-forwards that break: each attempt has a connection of its own, and what came before the break is kept.
 
 use std::fs::File;
-use std::io::{Read, Write};
-use std::net::{Shutdown, TcpListener, TcpStream};
+use std::io::Read;
 use std::path::PathBuf;
 use std::process::Command;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Barrier};
 
 use crate::cluster::{Namespace, eventually};
-use crate::pages;
+use crate::wire::{Then, Wire, barriers};
 
 /// Bytes of a snapshot.
 const SIZE: usize = 48 << 20;
@@ -20,79 +17,10 @@ const BEYOND_BUFFERS: usize = 192 << 20;
 /// When a connection has brought so many bytes to the client, it is in the middle of the snapshot.
 const MIDDLE: usize = 8 << 20;
 
-/// What the line does with a connection that is in the middle.
-#[derive(Clone)]
-enum Then {
-    /// It ends without a word.
-    Cut,
-    /// And from then on nobody is let in.
-    CutForEver,
-    /// It stands still: the first barrier tells that it does, the second lets it go on.
-    Hold([Arc<Barrier>; 2]),
-}
-
-/// A line before the API server. TLS goes through it unread.
-struct Wire {
-    url: String,
-    /// Connections that came to the middle.
-    middles: Arc<AtomicUsize>,
-}
-
-impl Wire {
-    /// A line on which the first connection that comes to the middle meets `then`.
-    fn before(server: &str, then: Then) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let url = format!("https://{}", listener.local_addr().unwrap());
-        let (server, middles) = (server.to_owned(), Arc::<AtomicUsize>::default());
-        let seen = Arc::clone(&middles);
-        std::thread::spawn(move || {
-            for client in listener.incoming() {
-                if matches!(then, Then::CutForEver) && seen.load(Ordering::SeqCst) > 0 {
-                    continue;
-                }
-                let (then, seen, upstream) = (then.clone(), Arc::clone(&seen), TcpStream::connect(&server).unwrap());
-                std::thread::spawn(move || carry(&client.unwrap(), &upstream, &then, &seen));
-            }
-        });
-        Self { url, middles }
-    }
-}
-
-fn carry(client: &TcpStream, server: &TcpStream, then: &Then, middles: &AtomicUsize) {
-    let (mut from, mut to) = (client.try_clone().unwrap(), server.try_clone().unwrap());
-    std::thread::spawn(move || {
-        // either end may go away first
-        let _ = std::io::copy(&mut from, &mut to);
-        let _ = to.shutdown(Shutdown::Write);
-    });
-    let (mut server, mut client, mut came) = (server, client, 0);
-    let mut chunk = vec![0; 64 * 1024];
-    while let Ok(count @ 1..) = server.read(&mut chunk) {
-        let before = came;
-        came += count;
-        if client.write_all(&chunk[..count]).is_err() {
-            break;
-        }
-        if before < MIDDLE && came >= MIDDLE && middles.fetch_add(1, Ordering::SeqCst) == 0 {
-            match then {
-                Then::Cut | Then::CutForEver => break,
-                Then::Hold([held, go_on]) => {
-                    held.wait();
-                    go_on.wait();
-                }
-            }
-        }
-    }
-    let _ = client.shutdown(Shutdown::Both);
-    let _ = server.shutdown(Shutdown::Both);
-}
-
 /// A cluster with a sidecar, whose newest snapshot is large and does not compress.
 struct Served {
     namespace: Namespace,
     snapshot: Vec<u8>,
-    /// Host and port of the API server.
-    server: String,
 }
 
 impl Served {
@@ -105,10 +33,8 @@ impl Served {
         namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
         let mut random = vec![0; size];
         File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
-        let snapshot = pages::snapshot_with(random);
-        let config = ["config", "view", "--minify", "-o", "jsonpath={.clusters[0].cluster.server}"];
-        let server = namespace.kubectl(&config).trim().trim_start_matches("https://").to_owned();
-        let served = Self { namespace, snapshot, server };
+        let snapshot = crate::pages::snapshot_with(random);
+        let served = Self { namespace, snapshot };
         served.store();
         served
     }
@@ -119,7 +45,7 @@ impl Served {
         let path = namespace.field("one", "{.status.s3Path}");
         let (directory, name) = path.rsplit_once('/').unwrap();
         let (version, _) = name.split_once('_').unwrap();
-        let url = format!("{}/{directory}/{version}_0000000100000000_etcd.backup", facts.get("S3_ENDPOINT"));
+        let url = format!("{}/{directory}/{version}_0000010000000000_etcd.backup", facts.get("S3_ENDPOINT"));
         let file = self.file("stored");
         std::fs::write(&file, &self.snapshot).unwrap();
         let user = format!("{}:{}", facts.get("S3_BACKUP_ACCESS_KEY"), facts.get("S3_BACKUP_SECRET_KEY"));
@@ -134,9 +60,8 @@ impl Served {
     }
 
     /// The words that get the snapshot over `wire`.
-    fn words(&self, wire: &Wire) -> String {
-        let host = self.server.split(':').next().unwrap();
-        format!("get etcd-a --from service -O out --server {} --tls-server-name {host}", wire.url)
+    fn words(wire: &Wire) -> String {
+        format!("get etcd-a --from service -O out {}", wire.flags())
     }
 
     /// Answers of the sidecar with this code, as it counted them.
@@ -153,18 +78,18 @@ impl Served {
 #[test]
 fn a_connection_that_is_cut_is_opened_anew_and_only_the_rest_is_fetched() {
     let served = Served::new("forward-cut", SIZE);
-    let wire = Wire::before(&served.server, Then::Cut);
-    let output = served.namespace.run(&served.words(&wire));
+    let wire = Wire::before(&served.namespace, MIDDLE, Then::Cut);
+    let output = served.namespace.run(&Served::words(&wire));
     assert_eq!(output.code, Some(0), "{output}");
     assert!(std::fs::read(served.file("out")).unwrap() == served.snapshot);
-    assert_eq!((wire.middles.load(Ordering::SeqCst), served.answers(206)), (2, 1), "{output}");
+    assert_eq!((wire.middles(), served.answers(206)), (2, 1), "{output}");
 }
 
 #[test]
 fn an_api_server_that_stays_away_ends_the_download_and_a_later_one_goes_on() {
     let served = Served::new("forward-away", SIZE);
-    let wire = Wire::before(&served.server, Then::CutForEver);
-    let output = served.namespace.run(&served.words(&wire));
+    let wire = Wire::before(&served.namespace, MIDDLE, Then::CutForEver);
+    let output = served.namespace.run(&Served::words(&wire));
     assert_eq!(output.code, Some(1), "{output}");
     assert!(output.stderr.contains("go on where it ended: "), "{output}");
     assert!(!served.file("out").exists());
@@ -177,9 +102,9 @@ fn an_api_server_that_stays_away_ends_the_download_and_a_later_one_goes_on() {
 #[test]
 fn a_pod_that_is_deleted_in_the_middle_is_followed_by_its_successor() {
     let served = Served::new("forward-deleted", BEYOND_BUFFERS);
-    let barriers = [(); 2].map(|()| Arc::new(Barrier::new(2)));
-    let wire = Wire::before(&served.server, Then::Hold(barriers.clone()));
-    let words = served.words(&wire);
+    let barriers = barriers();
+    let wire = Wire::before(&served.namespace, MIDDLE, Then::Hold(barriers.clone()));
+    let words = Served::words(&wire);
     let [held, go_on] = barriers;
     std::thread::scope(|scope| {
         let get = scope.spawn(|| served.namespace.run(&format!("{words} --stall-timeout 2m")));

@@ -32,6 +32,7 @@ mod outages;
 #[allow(dead_code, reason = "parts from which tests of the reader make damaged ones")]
 mod pages;
 mod permissions;
+mod pv_read;
 mod retention;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
@@ -41,3 +42,4 @@ mod schedules;
 #[allow(dead_code, reason = "what a test of the command line asks of a store")]
 mod servers;
 mod sidecar;
+mod wire;

@@ -14,6 +14,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{Instant, Sleep};
 
+use super::presence::{Presence, Visit};
 use crate::error::{Error, Result};
 
 /// Connections from other machines that one listener holds open; a connection costs some ten kilobytes.
@@ -66,11 +67,12 @@ fn loopbacks(bound: SocketAddr) -> Vec<SocketAddr> {
 pub(super) struct Bounded {
     listener: TcpListener,
     seats: Arc<Seats>,
+    presence: Presence,
 }
 
 impl Bounded {
-    pub(super) fn new(listener: TcpListener) -> Self {
-        Self { listener, seats: Arc::default() }
+    pub(super) fn new(listener: TcpListener, presence: Presence) -> Self {
+        Self { listener, seats: Arc::default(), presence }
     }
 }
 
@@ -83,11 +85,11 @@ impl Listener for Bounded {
             let (stream, peer) = Listener::accept(&mut self.listener).await;
             let address = peer.ip().to_canonical();
             if address.is_loopback() {
-                return (Patient::new(stream, None), peer);
+                return (Patient::new(stream, None, self.presence.enter()), peer);
             }
             // without a seat the connection is closed at once
             if let Some(seat) = Seat::take(&self.seats, address) {
-                return (Patient::new(stream, Some(seat)), peer);
+                return (Patient::new(stream, Some(seat), self.presence.enter()), peer);
             }
         }
     }
@@ -142,12 +144,13 @@ pub(super) struct Patient {
     /// Bytes sent since the client began to keep us waiting, if it does.
     waiting: Option<usize>,
     _seat: Option<Seat>,
+    _visit: Visit,
 }
 
 impl Patient {
-    fn new(stream: TcpStream, seat: Option<Seat>) -> Self {
+    fn new(stream: TcpStream, seat: Option<Seat>, visit: Visit) -> Self {
         let alarm = Box::pin(tokio::time::sleep(SILENCE));
-        Self { stream, moved: Instant::now(), alarm, unanswered: 0, waiting: None, _seat: seat }
+        Self { stream, moved: Instant::now(), alarm, unanswered: 0, waiting: None, _seat: seat, _visit: visit }
     }
 
     /// Our end's address.
@@ -285,7 +288,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let _client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
         let (stream, _) = listener.accept().await.unwrap();
-        let mut patient = Patient::new(stream, None);
+        let mut patient = Patient::new(stream, None, Presence::default().enter());
         // as if the silence had lasted
         patient.moved = Instant::now() - SILENCE;
         patient.alarm.as_mut().reset(Instant::now());
@@ -295,7 +298,7 @@ mod tests {
     async fn pair() -> (TcpStream, Patient) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
-        (client, Patient::new(listener.accept().await.unwrap().0, None))
+        (client, Patient::new(listener.accept().await.unwrap().0, None, Presence::default().enter()))
     }
 
     #[tokio::test]

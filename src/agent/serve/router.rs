@@ -18,7 +18,7 @@ use super::guard::Guard;
 use super::metrics::Metrics;
 use super::ready::Readiness;
 use super::store::Store;
-use super::{backup, status};
+use super::{backup, snapshots, status};
 use crate::error::{Error, Result};
 use crate::source::{Listing, Wanted};
 
@@ -78,6 +78,7 @@ async fn in_time(listing: impl Future<Output = Result<Listing>>) -> Result<Listi
 pub(super) fn router<S: Store>(server: Arc<Server<S>>) -> Router {
     let guarded = Router::new()
         .route("/v1/backup", any(backup::answer::<S>))
+        .route("/v1/snapshots", any(snapshots::answer::<S>))
         .route("/v1/status", any(status_json::<S>))
         .route("/v1/{*rest}", any(missing))
         .route_layer(middleware::from_fn_with_state(Arc::clone(&server), guard::<S>));

@@ -20,7 +20,7 @@ use super::access::Link;
 use super::guard::{Clients, Guard};
 use super::router::{Server, router};
 use super::store::Store;
-use super::{listen, serve};
+use super::{listen, presence, serve};
 use crate::error::{Error, Result};
 use crate::snapshot::{History, SnapshotName};
 use crate::source::{Body, Listing, StoredSnapshot, Wanted};
@@ -140,7 +140,7 @@ async fn start_of(snapshots: Vec<StoredSnapshot>, bytes: Bytes, fault: Fault) ->
     let listeners = listen::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
     let port = listeners[0].local_addr().unwrap().port();
     let (stop, stopped) = oneshot::channel::<()>();
-    tokio::spawn(serve(server, listeners, async {
+    tokio::spawn(serve(server, listeners, presence::Presence::default(), async {
         let _ = stopped.await;
     }));
     Running { port, bytes, opened, _stop: stop }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use super::item::Item;
 use super::place::{self, At, Resolved};
+use super::pv::{self, Helpers, Reading};
 use super::{Args, From, dir};
 use crate::aws::S3;
 use crate::aws::s3::read_ca_bundle;
@@ -41,10 +42,16 @@ enum Older {
 enum Way {
     Service(Arc<ServiceSource>, StoredSnapshot),
     S3 { s3: Box<S3>, key: String, etag: Option<String> },
+    Volume(Reading, StoredSnapshot),
     File(PathBuf),
 }
 
 impl Found {
+    /// A snapshot on a volume that is being served.
+    pub(super) fn on_volume(item: Item, older: Option<u64>, reading: Reading, snapshot: StoredSnapshot) -> Self {
+        Self { item, older: Older::Known(older), way: Way::Volume(reading, snapshot) }
+    }
+
     /// A snapshot that is a file here.
     pub(super) fn in_file(item: Item, older: Option<u64>, file: PathBuf) -> Self {
         Self { item, older: Older::Known(older), way: Way::File(file) }
@@ -84,7 +91,7 @@ impl Found {
     /// [`source::dir::open`].
     pub(super) async fn origin(&self) -> Result<(Origin, How)> {
         match &self.way {
-            Way::Service(source, snapshot) => {
+            Way::Service(source, snapshot) | Way::Volume(Reading { source, .. }, snapshot) => {
                 // the tunnel is the limit, so a second connection would bring nothing
                 let how = How { concurrency: 1, part_size: u64::MAX, ..How::NEAR };
                 Ok((source.origin(snapshot), how))
@@ -116,7 +123,7 @@ fn is_near(url: &str) -> bool {
 ///
 /// # Errors
 /// Those of the sources.
-pub(super) async fn find(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Found> {
+pub(super) async fn find(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Result<Found> {
     let wanted =
         Wanted { revision: args.revision, etcd_version: args.etcd_version.clone(), history: args.history.clone() };
     if let Some(url) = &args.service_url {
@@ -125,6 +132,10 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Found
     }
     if let Some(path) = &args.dir {
         return dir::find(path, args, &wanted, kube, ui).await;
+    }
+    if args.is_pv() {
+        kube.patience.lift();
+        return pv::find(args, &wanted, kube, ui, helpers).await;
     }
     let mut why = None;
     if args.from != From::S3 && args.s3.place.path.is_none() {

@@ -43,6 +43,12 @@ pub(in crate::commands) enum Place {
         #[serde(skip_serializing_if = "Option::is_none")]
         layout: Option<Layout>,
     },
+    Pv {
+        claim: String,
+        #[serde(skip_serializing_if = "Option::is_none")]
+        volume: Option<String>,
+        path: String,
+    },
     Dir {
         path: String,
         #[serde(skip_serializing_if = "Option::is_none")]
@@ -60,6 +66,12 @@ impl Item {
     pub fn of_s3(snapshot: &StoredSnapshot, s3: &S3, layout: Layout) -> Self {
         let place = Place::S3 { bucket: s3.bucket.clone(), key: snapshot.location.clone(), layout: Some(layout) };
         Self::of(snapshot, place)
+    }
+
+    /// A snapshot on the volume of a claim; its path is that in the pods that mount it.
+    pub fn of_pv(snapshot: &StoredSnapshot, claim: &str, volume: Option<&str>) -> Self {
+        let path = snapshot.location.clone();
+        Self::of(snapshot, Place::Pv { claim: claim.to_owned(), volume: volume.map(str::to_owned), path })
     }
 
     /// A snapshot in a directory of this machine.
@@ -98,6 +110,7 @@ impl Item {
         match self.place {
             Place::Service { .. } => "service",
             Place::S3 { .. } => "s3",
+            Place::Pv { .. } => "pv",
             Place::Dir { .. } => "dir",
         }
     }
@@ -107,6 +120,7 @@ impl Item {
         match &self.place {
             Place::Service { url } => url.clone(),
             Place::S3 { bucket, key, .. } => format!("s3://{bucket}/{key}"),
+            Place::Pv { claim, path, .. } => format!("persistentvolumeclaim/{claim}:{path}"),
             Place::Dir { path, .. } => path.clone(),
         }
     }

@@ -7,6 +7,7 @@ use crate::cli::{KubeFlags, S3ReadFlags, Ui};
 use crate::commands::get::dir;
 use crate::commands::get::item::Item;
 use crate::commands::get::place::{self, At, Resolved};
+use crate::commands::get::pv::Reading;
 use crate::commands::get::warn_of_foreign;
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
@@ -108,6 +109,16 @@ pub(super) async fn in_dir(
         items.extend(of_history(found.listing, history)?.iter().map(|snapshot| Item::of_dir(snapshot, layout)));
     }
     Ok(items)
+}
+
+/// What is on a volume that is being served.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] for a history that is not there.
+pub(super) fn on_volume(reading: &Reading, history: Option<&str>, ui: &Ui) -> Result<Vec<Item>> {
+    warn_of_foreign(&reading.listing, ui);
+    let found = of_history(reading.listing.clone(), history)?;
+    Ok(found.iter().map(|snapshot| Item::of_pv(snapshot, &reading.claim, reading.volume.as_deref())).collect())
 }
 
 /// Every layout counts: `list` shows what there is, and choosing is for `get`.

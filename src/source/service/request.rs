@@ -8,7 +8,8 @@ use crate::api::names::SIDECAR_PORT;
 use crate::error::{Error, Result};
 use crate::source::{StoredSnapshot, Wanted};
 
-const PATH: &str = "/v1/backup";
+/// The path of a backup.
+pub(super) const PATH: &str = "/v1/backup";
 
 /// Where a sidecar answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,6 +29,11 @@ impl Base {
     pub(super) fn of_service(name: &str, namespace: &str) -> Self {
         let host = format!("{name}.{namespace}.svc");
         Self { shown: format!("service {name}"), host, port: SIDECAR_PORT, tls: false, prefix: String::new() }
+    }
+
+    /// The same, as messages are to call it.
+    pub(super) fn called(self, shown: &str) -> Self {
+        Self { shown: shown.to_owned(), ..self }
     }
 
     /// A URL, with or without `/v1/backup`.
@@ -66,18 +72,19 @@ impl Base {
         format!("{}://{}:{}", if self.tls { "https" } else { "http" }, self.host, self.port)
     }
 
-    /// A request for the backup.
+    /// A request for `path`.
     ///
     /// # Errors
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when it cannot be formed.
     pub(super) fn request(
         &self,
         method: Method,
+        path: &str,
         query: &str,
         headers: HeaderMap,
     ) -> Result<Request<Empty<bytes::Bytes>>> {
         let mark = if query.is_empty() { "" } else { "?" };
-        let uri = format!("{}{PATH}{mark}{query}", self.prefix);
+        let uri = format!("{}{path}{mark}{query}", self.prefix);
         let request = Request::builder().method(method).uri(uri).header(HOST, format!("{}:{}", self.host, self.port));
         let mut request =
             request.body(Empty::new()).map_err(|error| Error::general(format!("{}: {error}", self.shown)))?;
@@ -143,7 +150,7 @@ mod tests {
         assert_eq!(Base::of_url("https://h/etcd-a").unwrap().url(), "https://h:443/etcd-a/v1/backup");
         let base = Base::of_url("http://[::1]:19999/etcd-a/").unwrap();
         assert_eq!((base.address(), base.url().as_str()), (("::1", 19999), "http://[::1]:19999/etcd-a/v1/backup"));
-        let request = base.request(Method::GET, "history=latest", HeaderMap::new()).unwrap();
+        let request = base.request(Method::GET, PATH, "history=latest", HeaderMap::new()).unwrap();
         assert_eq!(request.uri(), "/etcd-a/v1/backup?history=latest");
         for bad in ["", "h", "h:80", "ftp://h", "http://", "http://u:p@h", "/v1/backup"] {
             assert!(Base::of_url(bad).is_err(), "{bad}");

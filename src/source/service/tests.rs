@@ -222,7 +222,7 @@ fn forwarded(sent: &'static str, stays_open: bool, fate: Fate) -> Line {
 }
 
 async fn exchanged(line: Line) -> Result<Vec<u8>> {
-    let request = Base::of_service("s", "ns").request(Method::GET, "", HeaderMap::new())?;
+    let request = Base::of_service("s", "ns").request(Method::GET, request::PATH, "", HeaderMap::new())?;
     let body = Exchange::start(line, request, "service s").await?.into_body()?;
     let chunks: Vec<_> = body.try_collect().await?;
     Ok(chunks.concat())
