@@ -20,6 +20,12 @@ pub const CRD_YAML: &str = include_str!("etcdbackup-crd.yaml");
 /// The label that names the etcd cluster on every object of this project and of etcd-operator's.
 pub const CLUSTER_LABEL: &str = "etcd_cluster";
 
+/// `storageType` for S3.
+pub const S3: &str = "S3";
+
+/// `storageType` for a volume.
+pub const PERSISTENT_VOLUME: &str = "PersistentVolume";
+
 /// What to back up and where to.
 #[derive(CustomResource, Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[kube(
@@ -235,6 +241,9 @@ pub struct EtcdBackupStatus {
     /// `BUCKET/KEY` of the last snapshot.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub s3_path: String,
+    /// `CLAIM:PATH` of the last snapshot on a volume; the path is that in the pods that mount the claim.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub volume_path: String,
     /// What the last snapshot is.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub snapshot: Option<SnapshotStatus>,
@@ -250,6 +259,22 @@ pub struct EtcdBackupStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
+}
+
+impl EtcdBackupStatus {
+    /// Where the last snapshot is: `BUCKET/KEY`, or `persistentvolumeclaim/CLAIM:PATH`; empty where there is none.
+    pub fn path(&self) -> String {
+        match (self.s3_path.as_str(), self.volume_path.as_str()) {
+            ("", "") => String::new(),
+            ("", path) => format!("persistentvolumeclaim/{path}"),
+            (path, _) => path.to_owned(),
+        }
+    }
+
+    /// The same, as a URL where it is in S3.
+    pub fn url(&self) -> String {
+        if self.s3_path.is_empty() { self.path() } else { format!("s3://{}", self.s3_path) }
+    }
 }
 
 /// What a stored snapshot is.

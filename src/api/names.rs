@@ -54,6 +54,21 @@ pub fn claim(cluster: &str) -> String {
     format!("{cluster}-pvc")
 }
 
+/// The claim that holds the snapshots of an EtcdBackup on a volume.
+pub fn claim_of(backup: &EtcdBackup) -> Option<String> {
+    let volume = backup.spec.persistent_volume.as_ref()?;
+    let named = Some(volume.claim_name.clone()).filter(|name| !name.is_empty());
+    Some(named.unwrap_or_else(|| claim(&cluster_of(backup))))
+}
+
+/// The label of every pod of ours that mounts a claim; pods with one value of it can be kept on one node.
+pub const CLAIM_LABEL: &str = "etcd.database.coreos.com/claim";
+
+/// The value of [`CLAIM_LABEL`]: the claim, or what stands for a name that is too long for a label.
+pub fn claim_label(claim: &str) -> String {
+    if claim.len() <= 63 { claim.to_owned() } else { deterministic(claim, claim, "claim") }
+}
+
 /// A name that two operators would choose alike: the cluster, cut to 30 characters, and ten hex digits
 /// of the hash of the owner's uid and what the object is for.
 pub fn deterministic(cluster: &str, uid: &str, purpose: &str) -> String {

@@ -38,6 +38,7 @@ fn full() -> Value {
         "status": {
             "succeeded": true, "Reason": "r", "etcdVersion": "3.5.21", "etcdRevision": 15,
             "lastSuccessDate": "2026-01-01T00:00:00Z", "lastExecutionDate": "2026-01-01T00:00:00Z", "s3Path": "b/k",
+            "volumePath": "c:/p",
             "snapshot": {"size": 1, "sha256": "s", "clusterID": "c", "member": "m"}, "layout": "Cluster",
             "history": "first", "observedGeneration": 1,
             "conditions": [{"type": "Succeeded", "status": "True", "reason": "R", "message": "m",

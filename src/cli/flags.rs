@@ -40,20 +40,13 @@ pub struct S3ReadFlags {
 impl S3ReadFlags {
     /// The first of these flags that was given.
     pub fn first_given(&self) -> Option<&'static str> {
-        let place = &self.place;
         let given = [
-            ("--bucket", place.bucket.is_some()),
-            ("--prefix", place.prefix.is_some()),
-            ("--layout", place.layout.is_some()),
-            ("--path", place.path.is_some()),
-            ("--region", place.region.is_some()),
-            ("--endpoint-url", place.endpoint_url.is_some()),
-            ("--force-path-style", place.force_path_style),
             ("--profile", self.profile.is_some()),
             ("--secret", self.secret.is_some()),
             ("--ca-bundle", self.ca_bundle.is_some()),
         ];
-        given.into_iter().find(|(_, given)| *given).map(|(flag, _)| flag)
+        let own = || given.into_iter().find_map(|(flag, given)| given.then_some(flag));
+        self.place.first_given().or_else(own)
     }
 }
 

@@ -5,6 +5,7 @@ mod plan;
 mod schedule;
 mod send;
 mod served;
+mod storage;
 mod wait;
 mod wizard;
 
@@ -28,6 +29,7 @@ use crate::source::clusters;
 use form::{Written, full_name};
 use plan::{Credentials, Plan};
 use schedule::ScheduleFlags;
+use storage::StorageFlags;
 
 const ETCD: &str = "etcd flags";
 const ENCRYPTIONS: [&str; 2] = ["AES256", "aws:kms"];
@@ -35,8 +37,8 @@ const ENCRYPTIONS: [&str; 2] = ["AES256", "aws:kms"];
 /// Back up an etcd cluster: create an EtcdBackup
 ///
 /// The operator takes the snapshot and stores it in S3 under
-/// PREFIX/v1/CLUSTER/, named by etcd's version and revision. Without --wait the
-/// command ends as soon as the object is there.
+/// PREFIX/v1/CLUSTER/, named by etcd's version and revision, or on the volume of a
+/// claim. Without --wait the command ends as soon as the object is there.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -63,6 +65,8 @@ pub struct Args {
     client_auth_secret: Option<String>,
     #[command(flatten)]
     policy: ScheduleFlags,
+    #[command(flatten)]
+    storage: StorageFlags,
     #[command(flatten)]
     s3: S3Flags,
     /// Secret with the key ca.crt to trust for the endpoint
@@ -144,13 +148,17 @@ Examples:
   # no keys at all: IRSA, Pod Identity or an instance role
   kubectl etcdbackup create etcd-a --bucket etcd-backups --ambient
 
+  # on a PersistentVolume: a claim of yours, or one that is made
+  kubectl etcdbackup create etcd-a --claim etcd-backups
+  kubectl etcdbackup create etcd-a --volume-size 10Gi --every 6h --keep 28
+
   # only look
   kubectl etcdbackup create etcd-a --bucket etcd-backups \\
     --dry-run=client -o yaml
 
 RBAC: create on etcdbackups, with --wait get, with --apply get and patch; to
-look before get on secrets, services and customresourcedefinitions and list on
-pods; with --with-credentials create and patch on secrets and configmaps
+look before get on secrets, services, persistentvolumeclaims and
+customresourcedefinitions and list on pods; with --with-credentials create and patch on secrets and configmaps
 
 Exit codes: see kubectl etcdbackup --help";
 
@@ -270,6 +278,8 @@ async fn prepare(
         }
     } else if plan.credentials == Credentials::Named {
         send::require_secret(session, args.secret_name(), ui).await?;
+    } else if let Some(claim) = &args.storage.claim {
+        send::require_claim(session, claim, ui).await?;
     }
     Ok(credentials)
 }

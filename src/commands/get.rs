@@ -45,9 +45,9 @@ use target::{check_target, file_name, target};
 /// Download the newest snapshot of a cluster to a file, proved
 ///
 /// The file gets its name only after the sha256 at its end matched. The backup
-/// service of the cluster is asked first, through the API server, and then S3. An
-/// API server that does not answer is waited for 5 s in all, or for
-/// --request-timeout.
+/// service of the cluster is asked first, through the API server, and then S3, or
+/// the volume of the cluster's EtcdBackup. An API server that does not answer is
+/// waited for 5 s in all, or for --request-timeout.
 ///
 /// --from pv starts a pod that mounts the claim read-only where its volume is, reads
 /// through it, and deletes it.
@@ -57,7 +57,7 @@ pub struct Args {
     /// Name of the etcd cluster
     #[arg(value_name = "CLUSTER", add = live::clusters(), required_unless_present_any = ["path", "service_url", "dir"])]
     cluster: Option<String>,
-    /// Where to get it from: the backup service, then S3; or only one place
+    /// Where to get it from: the service, then S3 or the EtcdBackup's volume; or one place
     #[arg(long, value_name = "SOURCE", value_enum, default_value = "auto")]
     from: From,
     /// Directory with the backups, such as a mounted disk; contacts nobody

@@ -18,6 +18,7 @@ use super::get::item::Item;
 use super::get::pv::{self, Helpers, PvFlags};
 use super::get::{check_directory_name, check_only_dir, disaster};
 use super::until_interrupted;
+use crate::api::etcdbackup::PERSISTENT_VOLUME;
 use crate::api::{EtcdBackup, names};
 use crate::cli::completion::live;
 use crate::cli::ui::one_line;
@@ -189,6 +190,7 @@ async fn list(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Resu
     }
     if args.cluster.is_some() || place.path.is_some() {
         let cluster = args.cluster.as_deref().unwrap_or_default();
+        say_what_is_on_volumes(&listed.backups, args, ui);
         let found = stored::find(cluster, args.from, args.history.as_deref(), &args.s3, kube, ui).await;
         listed.snapshots = found.items;
         listed.failed.extend(found.failed);
@@ -204,6 +206,14 @@ async fn list(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Resu
     listed.failed.iter().for_each(|error| ui.warn(error.message()));
     let cluster = args.cluster.as_deref().unwrap_or_default();
     last.map_or(Ok(()), |error| Err(disaster::advise(error, "list", cluster, &args.s3, kube)))
+}
+
+/// A list starts no pod by itself, so it may not have seen everything.
+fn say_what_is_on_volumes(backups: &[EtcdBackup], args: &Args, ui: &Ui) {
+    let on_volume = |backup: &&EtcdBackup| backup.spec.storage_type == PERSISTENT_VOLUME;
+    let Some(backup) = backups.iter().find(on_volume).filter(|_| args.from == From::Auto) else { return };
+    let claim = names::claim_of(backup).unwrap_or_default();
+    ui.say(format!("pv: claim {claim} of EtcdBackup {} not read; --from pv lists what is on it", backup.name_any()));
 }
 
 /// The snapshots on a PersistentVolume alone: the clusters of old operators have no EtcdBackups.

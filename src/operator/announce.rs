@@ -39,7 +39,7 @@ pub async fn progress(context: &Context, backup: &EtcdBackup, progress: &Progres
     let reason = status.reason.clone();
     match progress {
         Progress::Stored { report, .. } => {
-            tracing::info!(%namespace, %name, path = %status.s3_path, revision = status.etcd_revision, "stored a backup");
+            tracing::info!(%namespace, %name, path = %status.path(), revision = status.etcd_revision, "stored a backup");
             publish(context, backup, EventType::Normal, "Succeeded", what_was_stored(report), None).await;
             if let Some(trouble) = expiry::trouble(status) {
                 tracing::warn!(%namespace, %name, reason = %trouble.message, "old snapshots are left");

@@ -2,16 +2,17 @@
 
 use std::time::Duration;
 
-use super::plan::{Credentials, Plan, Source, Trigger};
+use super::plan::{Bucket, Credentials, Plan, Source, Store, Trigger};
 use crate::api::run::REPORT_PATH;
 
-/// Where the pods find the files of Secrets and ConfigMaps.
+/// Where the pods find the files of Secrets, ConfigMaps and claims.
 pub mod directory {
     pub const AWS_SECRET: &str = "/etc/etcdbackup/aws-secret";
     pub const AWS_CONFIG: &str = "/etc/etcdbackup/aws-config";
     pub const TLS: &str = "/etc/etcdbackup/etcd-tls";
     pub const AUTH: &str = "/etc/etcdbackup/etcd-auth";
     pub const CA: &str = "/etc/etcdbackup/s3-ca";
+    pub use crate::source::pv::MOUNT as BACKUPS;
 }
 
 /// What one run gets besides its plan.
@@ -23,6 +24,8 @@ pub struct Run<'a> {
     pub timeout: Duration,
     /// Age from which an upload that nobody completed is aborted.
     pub stale_after: Duration,
+    /// Whether its pod has to be on the node of the others with its claim.
+    pub one_node: bool,
 }
 
 /// `agent backup`.
@@ -36,7 +39,9 @@ pub fn backup(plan: &Plan, run: &Run<'_>) -> Vec<String> {
     if plan.auth_secret.is_some() {
         argv.push(flag("auth-dir", directory::AUTH));
     }
-    argv.push(flag("default-layout", &plan.store.default_layout.to_string().to_lowercase()));
+    if let Store::S3(bucket) = &plan.store {
+        argv.push(flag("default-layout", &bucket.default_layout.to_string().to_lowercase()));
+    }
     argv.extend(store_options(plan));
     argv.push(flag("stale-after", &format!("{}s", run.stale_after.as_secs())));
     argv.push(flag("timeout", &format!("{}s", run.timeout.as_secs())));
@@ -53,15 +58,19 @@ pub fn endpoints(argv: &[String]) -> Vec<String> {
 fn store_options(plan: &Plan) -> Vec<String> {
     let mut argv = Vec::new();
     let periodic = plan.trigger != Trigger::Once;
-    if plan.store.path.is_some() && periodic {
+    let bucket = plan.store.bucket();
+    let has_path = bucket.is_some_and(|bucket| bucket.path.is_some());
+    if has_path && periodic {
         argv.push("--periodic".to_owned());
     }
     // one run to a path has one key: nothing of it expires, and the agent refuses to pretend
-    if plan.keep > 0 && (plan.store.path.is_none() || periodic) {
+    if plan.keep > 0 && (!has_path || periodic) {
         argv.push(flag("keep", &plan.keep.to_string()));
     }
-    let encryption = [("server-side-encryption", &plan.store.encryption), ("kms-key-id", &plan.store.kms_key)];
-    argv.extend(encryption.iter().filter_map(|(name, value)| value.as_deref().map(|value| flag(name, value))));
+    let encryption =
+        bucket.map(|bucket| [("server-side-encryption", &bucket.encryption), ("kms-key-id", &bucket.kms_key)]);
+    let given = encryption.into_iter().flatten().filter_map(|(name, value)| Some(flag(name, value.as_deref()?)));
+    argv.extend(given);
     argv
 }
 
@@ -76,10 +85,17 @@ pub fn serve(plan: &Plan) -> Vec<String> {
 }
 
 fn store(plan: &Plan) -> Vec<String> {
-    let store = &plan.store;
     let mut argv = vec![flag("cluster-name", &plan.cluster), flag("namespace", &plan.namespace)];
+    match &plan.store {
+        Store::S3(bucket) => argv.extend(in_s3(bucket)),
+        Store::Volume(_) => argv.push(flag("volume-dir", directory::BACKUPS)),
+    }
+    argv
+}
+
+fn in_s3(store: &Bucket) -> Vec<String> {
     // the path holds its bucket
-    argv.push(store.path.as_deref().map_or_else(|| flag("bucket", &store.bucket), |path| flag("path", path)));
+    let mut argv = vec![store.path.as_deref().map_or_else(|| flag("bucket", &store.name), |path| flag("path", path))];
     let layout = store.layout.map(|layout| layout.to_string().to_lowercase());
     let ca = store.ca_secret.as_ref().map(|_| format!("{}/ca.crt", directory::CA));
     let optional = [
@@ -161,6 +177,18 @@ mod tests {
         assert_eq!(args.store.aws_config_dir.unwrap().to_str(), Some(directory::AWS_CONFIG));
         assert_eq!(args.store.s3.layout, None);
         assert_eq!((args.tls_dir, args.auth_dir), (None, None));
+    }
+
+    #[test]
+    fn a_volume_is_a_directory_to_both() {
+        let plan = samples::volume_plan("disk-7");
+        let argv = backup(&plan, &samples::run(1));
+        for word in ["--volume-dir=/var/etcd-backup", "--keep=7", "--cluster-name=etcd-a"] {
+            assert!(argv.contains(&word.to_owned()), "{argv:?}");
+        }
+        assert!(!argv.iter().any(|word| word.starts_with("--default-layout")), "{argv:?}");
+        let Command::Agent(Agent::Serve(args)) = parse(&serve(&plan)).command else { panic!("not the sidecar") };
+        assert_eq!(args.volume_dir.unwrap().to_str(), Some("/var/etcd-backup"));
     }
 
     #[test]

@@ -112,6 +112,7 @@ fn spec(plan: &Plan, image: &str, run: &Run<'_>) -> JobSpec {
         app: AGENT_APP,
         argv: argv::backup(plan, run),
         reaches_etcd: true,
+        one_node: run.one_node,
         container: Container::default(),
         restart_policy: "Never",
     };

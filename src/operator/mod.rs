@@ -13,6 +13,7 @@ pub mod args;
 mod argv;
 mod cache;
 mod cached;
+mod claim;
 mod cronjob;
 mod endpoints;
 mod expiry;

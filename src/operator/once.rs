@@ -97,6 +97,8 @@ async fn start(
         }
         Started::Queued => Some(Look::once(Progress::Idle(Idle::Queued), Some(QUEUE))),
         Started::Overtaken => None,
+        // a claim may be replaced, and nobody tells of that
+        Started::Rejected(trouble) => Some(Look::once(Progress::Rejected(trouble), Some(QUEUE))),
         Started::Hindered(trouble) => {
             let (progress, again) = runs::hindered(backup, plan, trouble, now);
             Some(Look::once(progress, again))

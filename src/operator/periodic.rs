@@ -7,6 +7,7 @@ use k8s_openapi::api::batch::v1::{CronJob, Job};
 use kube::ResourceExt;
 
 use super::argv::Run;
+use super::claim::{self, Hurdle};
 use super::outcome::{Outcome, Start};
 use super::plan::{Plan, Trigger};
 use super::reconcile::{Look, QUEUE, SOON, WATCH};
@@ -157,6 +158,11 @@ async fn start(
             look.steps.push(progress);
             look.again_in(again.unwrap_or(SOON));
         }
+        Started::Rejected(trouble) => {
+            look.scheduled = Scheduled::Stopped(trouble.clone());
+            look.steps.push(Progress::Rejected(trouble));
+            look.again_in(QUEUE);
+        }
     }
     Ok(Some(look))
 }
@@ -173,7 +179,16 @@ async fn by_cron_job(
     // an etcd that is not there yet is expected under its Service's name, and the run tells what it met
     let found = endpoints::find(&context.session, plan).await?.unwrap_or_else(|_| endpoints::expected(plan));
     let stale_after = runs::stale_after(context, plan);
-    let run = Run { endpoints: &found.urls, timeout: plan.timeout, stale_after };
+    let (one_node, missed) = match claim::prepare(&context.session, plan).await? {
+        Ok(one_node) => (one_node, None),
+        // where nothing is known of a claim its pods are kept together
+        Err(Hurdle::Passing(trouble)) => (true, Some(trouble)),
+        Err(Hurdle::Lasting(trouble)) => {
+            look.again_in(QUEUE);
+            return stop(context, backup, jobs, trouble, look).await;
+        }
+    };
+    let run = Run { endpoints: &found.urls, timeout: plan.timeout, stale_after, one_node };
     let wanted = schedule::cron_job(backup, plan, &context.settings.image, &run, found.fleeting);
     let Some(wanted) = wanted else { return Ok(look) };
     let next = cron.as_ref().and_then(|cron| cron.next(now));
@@ -183,13 +198,7 @@ async fn by_cron_job(
     };
     let applied = match applied {
         Ok(applied) => applied,
-        Err(trouble) => {
-            // the schedule that was valid once must not go on in its place
-            cronjob::retire(&context.session, backup, jobs, None).await?;
-            look.scheduled = Scheduled::Stopped(trouble.clone());
-            look.steps.push(Progress::Rejected(trouble));
-            return Ok(look);
-        }
+        Err(trouble) => return stop(context, backup, jobs, trouble, look).await,
     };
     cronjob::retire(&context.session, backup, jobs, Some(&applied.name_any())).await?;
     if plan.suspended {
@@ -198,11 +207,20 @@ async fn by_cron_job(
     }
     look.scheduled = Scheduled::Yes(next.map_or_else(|| by_schedule(plan), next_run));
     look.again = look.again.into_iter().chain(when_to_look(next, found.fleeting, now)).min();
+    look.steps.extend(missed.map(Progress::Hindered));
     if overdue(&applied, cron.as_ref(), now)
         && let Some(trouble) = late(context, &applied).await?
     {
         look.steps.push(Progress::Hindered(trouble));
     }
+    Ok(look)
+}
+
+/// The schedule that was valid once must not go on in the place of one that is not.
+async fn stop(context: &Context, backup: &EtcdBackup, jobs: &[Job], trouble: Trouble, mut look: Look) -> Result<Look> {
+    cronjob::retire(&context.session, backup, jobs, None).await?;
+    look.scheduled = Scheduled::Stopped(trouble.clone());
+    look.steps.push(Progress::Rejected(trouble));
     Ok(look)
 }
 

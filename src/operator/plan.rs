@@ -1,14 +1,16 @@
 //! From an EtcdBackup and the operator's settings to what its pods need: pure, and without Secrets' content.
 
+mod store;
+
 use std::time::Duration;
 
 use kube::ResourceExt;
 
 use super::endpoints;
 use super::settings::Settings;
-use crate::api::etcdbackup::{BackupPolicy, CLUSTER_LABEL, PodPolicy};
-use crate::api::{EtcdBackup, EtcdBackupSpec, S3Source, names};
-use crate::snapshot::Layout;
+use crate::api::etcdbackup::{BackupPolicy, CLUSTER_LABEL, PERSISTENT_VOLUME, PodPolicy, S3};
+use crate::api::{EtcdBackup, EtcdBackupSpec, names};
+pub use store::{Bucket, Claim, Credentials, NewClaim, Store, named};
 
 /// Time for one backup with all its retries when `timeoutInSecond` is absent or 0.
 pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
@@ -16,6 +18,9 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// The longest time for one backup, as in our CRD: Kubernetes reckons a deadline in nanoseconds, and one that
 /// overflows is over at once.
 pub const LONGEST_TIMEOUT: u64 = 31_536_000;
+
+/// kubectl's word for a claim.
+pub const CLAIM: &str = "persistentvolumeclaim";
 
 /// The time zone of schedules that name none.
 pub const UTC: &str = "Etc/UTC";
@@ -66,39 +71,6 @@ pub enum Source {
     Kubeadm { pki_directory: String },
 }
 
-/// A place in S3 and the way to it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Store {
-    pub bucket: String,
-    /// Dialect B: `BUCKET/KEY` instead of prefix and layout.
-    pub path: Option<String>,
-    pub prefix: Option<String>,
-    /// `None` until the first run has decided.
-    pub layout: Option<Layout>,
-    /// Layout of a cluster that has no snapshot yet.
-    pub default_layout: Layout,
-    pub region: Option<String>,
-    pub endpoint: Option<String>,
-    pub force_path_style: bool,
-    /// Secret with the key `ca.crt`.
-    pub ca_secret: Option<String>,
-    pub credentials: Credentials,
-    /// How S3 encrypts, and with which key.
-    pub encryption: Option<String>,
-    pub kms_key: Option<String>,
-}
-
-/// Where the AWS credentials come from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Credentials {
-    /// IRSA, Pod Identity or the instance role.
-    Ambient,
-    /// One Secret with the keys `credentials` and `config`.
-    Secret(String),
-    /// The operator-wide pair.
-    Pair { secret: String, config_map: String },
-}
-
 /// Why an EtcdBackup cannot be worked on as it is: the word of the condition and the sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Rejection {
@@ -121,7 +93,7 @@ pub fn plan(backup: &EtcdBackup, settings: &Settings) -> Result<Plan, Rejection>
     let cluster = cluster(backup)?;
     let policy = spec.backup_policy.clone().unwrap_or_default();
     unsupported(spec).map_or(Ok(()), |field| Err(Rejection::unsupported(field)))?;
-    let store = store(spec.s3.as_ref(), backup, settings)?;
+    let store = Store::of(backup, settings)?;
     let number = |number: Option<i64>| number.and_then(|number| u64::try_from(number).ok()).unwrap_or_default();
     let seconds = number(policy.timeout_in_second).min(LONGEST_TIMEOUT);
     Ok(Plan {
@@ -160,8 +132,11 @@ pub fn cluster(backup: &EtcdBackup) -> Result<String, Rejection> {
 /// The first part of `spec` that the API has and this version of the operator refuses.
 pub fn unsupported(spec: &EtcdBackupSpec) -> Option<&'static str> {
     let drills = spec.backup_policy.as_ref().is_some_and(|policy| !policy.drill_schedule.is_empty());
-    let later =
-        [(spec.storage_type != "S3", "a spec.storageType other than S3"), (drills, "spec.backupPolicy.drillSchedule")];
+    let elsewhere = ![S3, PERSISTENT_VOLUME].contains(&spec.storage_type.as_str());
+    let later = [
+        (elsewhere, "a spec.storageType other than S3 and PersistentVolume"),
+        (drills, "spec.backupPolicy.drillSchedule"),
+    ];
     later.into_iter().find(|(set, _)| *set).map(|(_, field)| field)
 }
 
@@ -202,49 +177,6 @@ fn trigger(policy: &BackupPolicy) -> Result<Trigger, Rejection> {
     }
 }
 
-/// The bucket of `backup`, if one is named at all.
-pub fn bucket(backup: &EtcdBackup, settings: &Settings) -> Option<String> {
-    let s3 = backup.spec.s3.as_ref()?;
-    let of_path = s3.path.split_once('/').map(|(bucket, _)| bucket.to_owned());
-    let defaults = settings.s3.as_ref();
-    of_path.or_else(|| given(&s3.s3_bucket)).or_else(|| defaults.map(|defaults| defaults.bucket.clone()))
-}
-
-fn store(s3: Option<&S3Source>, backup: &EtcdBackup, settings: &Settings) -> Result<Store, Rejection> {
-    let s3 = s3.cloned().unwrap_or_default();
-    let defaults = settings.s3.as_ref();
-    let bucket = bucket(backup, settings).ok_or(Rejection {
-        reason: "BucketNotSet",
-        message: "spec.s3.s3Bucket is empty and the operator has no --backup-s3-bucket".to_owned(),
-    })?;
-    let path = given(&s3.path);
-    let credentials = match (given(&s3.aws_secret), defaults) {
-        (Some(secret), _) => Credentials::Secret(secret),
-        (None, Some(defaults)) => {
-            Credentials::Pair { secret: defaults.secret.clone(), config_map: defaults.config_map.clone() }
-        }
-        (None, None) => Credentials::Ambient,
-    };
-    Ok(Store {
-        bucket,
-        prefix: given(s3.prefix.trim_matches('/')),
-        // a path has none, whatever an older generation of the object had
-        layout: s3
-            .layout
-            .or_else(|| backup.status.as_ref().and_then(|status| status.layout))
-            .filter(|_| path.is_none()),
-        path,
-        default_layout: settings.default_layout,
-        region: given(&s3.region),
-        endpoint: given(&s3.endpoint),
-        force_path_style: s3.force_path_style,
-        ca_secret: given(&s3.ca_secret),
-        credentials,
-        encryption: given(&s3.server_side_encryption),
-        kms_key: given(&s3.kms_key_id),
-    })
-}
-
 /// `""` is absent, as Go's `omitempty` wrote it.
 fn given(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
@@ -253,17 +185,21 @@ fn given(text: &str) -> Option<String> {
 impl Plan {
     /// Whether a sidecar is wanted and it is known what it is to serve.
     pub fn wants_sidecar(&self) -> bool {
-        self.sidecar.enabled && self.store.layout.is_some()
+        self.sidecar.enabled && self.store.is_known()
     }
 
-    /// The command that makes a Secret or ConfigMap which the pods miss; `kind` is kubectl's word for it.
+    /// The command that makes a Secret, ConfigMap or claim which the pods miss; `kind` is kubectl's word for it.
     pub fn remedy(&self, kind: &str, name: &str) -> String {
+        if kind == CLAIM {
+            return claim_remedy(name, &self.namespace);
+        }
         let is = |secret: &Option<String>| secret.as_deref() == Some(name);
+        let ca_secret = self.store.bucket().and_then(|bucket| bucket.ca_secret.clone());
         let keys = if is(&self.tls_secret) {
             "--from-file=tls.crt --from-file=tls.key --from-file=ca.crt"
         } else if is(&self.auth_secret) {
             "--from-file=username --from-file=password"
-        } else if is(&self.store.ca_secret) {
+        } else if is(&ca_secret) {
             "--from-file=ca.crt"
         } else {
             let flag = if kind == "configmap" { "configmap-name" } else { "secret-name" };
@@ -271,6 +207,14 @@ impl Plan {
         };
         format!("kubectl -n {} create secret generic {name} {keys}", self.namespace)
     }
+}
+
+fn claim_remedy(name: &str, namespace: &str) -> String {
+    let claim = serde_json::json!({
+        "apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+        "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}},
+    });
+    format!("echo '{claim}' | kubectl apply -n {namespace} -f -")
 }
 
 #[cfg(test)]
@@ -284,27 +228,6 @@ mod tests {
     }
 
     #[test]
-    fn the_object_wins_over_the_operators_flags() {
-        let spec = serde_json::json!({"clusterName": "etcd-a", "storageType": "S3",
-            "s3": {"s3Bucket": "own", "awsSecret": "aws", "prefix": "/team//x/"}});
-        let plan = plan(&backup(spec), &settings(true)).unwrap();
-        assert_eq!((plan.store.bucket.as_str(), plan.store.prefix.as_deref()), ("own", Some("team//x")));
-        assert_eq!(plan.store.credentials, Credentials::Secret("aws".to_owned()));
-        assert_eq!(plan.timeout, DEFAULT_TIMEOUT);
-    }
-
-    #[test]
-    fn the_operators_pair_or_ambient_credentials_otherwise() {
-        let spec = serde_json::json!({"clusterName": "etcd-a", "storageType": "S3", "s3": {"s3Bucket": ""}});
-        let pair = Credentials::Pair { secret: "aws-credential".to_owned(), config_map: "aws-config".to_owned() };
-        let found = plan(&backup(spec.clone()), &settings(true)).unwrap();
-        assert_eq!((found.store.credentials, found.store.bucket.as_str()), (pair, "etcd-backups"));
-        assert!(rejected(spec).starts_with("BucketNotSet: "));
-        let spec = serde_json::json!({"clusterName": "etcd-a", "storageType": "S3", "s3": {"s3Bucket": "own"}});
-        assert_eq!(plan(&backup(spec), &settings(false)).unwrap().store.credentials, Credentials::Ambient);
-    }
-
-    #[test]
     fn what_is_not_supported_is_named() {
         let with = |field: &str, value: serde_json::Value| {
             let mut spec = serde_json::json!({"clusterName": "etcd-a", "storageType": "S3", "s3": {"s3Bucket": "own"}});
@@ -313,7 +236,8 @@ mod tests {
         };
         let drills = with("backupPolicy", serde_json::json!({"drillSchedule": "@daily"}));
         assert!(drills.contains("spec.backupPolicy.drillSchedule"), "{drills}");
-        assert!(with("storageType", "PersistentVolume".into()).starts_with("Unsupported: "));
+        assert!(with("storageType", "Floppy".into()).starts_with("Unsupported: "));
+        assert!(with("storageType", "PersistentVolume".into()).starts_with("ClaimNotSet: "));
         let both = serde_json::json!({"schedule": "@daily", "backupIntervalInSecond": 60});
         assert!(with("backupPolicy", both).starts_with("InvalidSchedule: "));
     }
@@ -346,15 +270,6 @@ mod tests {
     }
 
     #[test]
-    fn a_path_names_its_bucket_and_has_no_layout() {
-        let spec = serde_json::json!({"clusterName": "a", "storageType": "S3", "s3": {"path": "own/a/b"}});
-        let mut object = backup(spec);
-        object.status = Some(crate::api::EtcdBackupStatus { layout: Some(Layout::Cluster), ..Default::default() });
-        let store = plan(&object, &settings(true)).unwrap().store;
-        assert_eq!((store.bucket.as_str(), store.path.as_deref(), store.layout), ("own", Some("own/a/b"), None));
-    }
-
-    #[test]
     fn what_starts_the_runs() {
         let of = |policy: serde_json::Value| {
             let spec = serde_json::json!({"clusterName": "a", "storageType": "S3", "s3": {}, "backupPolicy": policy});
@@ -382,7 +297,10 @@ mod tests {
         let spec = serde_json::json!({"clusterName": "etcd-a", "storageType": "S3", "clientTLSSecret": "tls",
             "s3": {"s3Bucket": "own", "awsSecret": "aws"}});
         let plan = plan(&backup(spec), &settings(false)).unwrap();
+        assert_eq!(plan.timeout, DEFAULT_TIMEOUT);
         assert_eq!(plan.remedy("secret", "aws"), "kubectl etcdbackup credentials -n default --secret-name aws");
         assert!(plan.remedy("secret", "tls").ends_with("--from-file=ca.crt"));
+        let claim = plan.remedy(CLAIM, "disk-7");
+        assert!(claim.contains(r#""metadata":{"name":"disk-7"}"#) && claim.ends_with("kubectl apply -n default -f -"));
     }
 }

@@ -1,23 +1,27 @@
 //! The pods of Jobs and sidecars: what they mount, and as whom they run.
 
+mod mounts;
+
 use std::collections::BTreeMap;
 
 use k8s_openapi::api::core::v1::{
-    Affinity, Capabilities, ConfigMapVolumeSource, Container, HostPathVolumeSource, NodeAffinity, NodeSelector,
-    NodeSelectorRequirement, NodeSelectorTerm, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
-    SeccompProfile, SecretVolumeSource, SecurityContext, Toleration, Volume, VolumeMount,
+    Affinity, Capabilities, Container, HostPathVolumeSource, NodeAffinity, NodeSelector, NodeSelectorRequirement,
+    NodeSelectorTerm, PodAffinity, PodAffinityTerm, PodSecurityContext, PodSpec, PodTemplateSpec, ResourceRequirements,
+    SeccompProfile, SecurityContext, Toleration, Volume, VolumeMount,
 };
 use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
 use super::argv::directory;
-use super::plan::{Credentials, Plan, Source};
+use super::plan::{Claim, Plan, Source, Store};
 use crate::api::etcdbackup::CLUSTER_LABEL;
+use crate::api::names::{CLAIM_LABEL, claim_label};
 use crate::kubernetes::FIELD_MANAGER;
 use crate::snapshot::trailer::Hex;
+use mounts::{Mount, mounts};
 
 /// Name of the only container.
 pub const CONTAINER: &str = "agent";
@@ -53,6 +57,8 @@ pub struct Role {
     pub argv: Vec<String>,
     /// Whether the pod talks to etcd.
     pub reaches_etcd: bool,
+    /// Whether all pods with the claim have to be on one node.
+    pub one_node: bool,
     /// The container with ports, probes and what else is the role's own.
     pub container: Container,
     /// `Never` or `Always`.
@@ -82,6 +88,9 @@ pub fn template(plan: &Plan, image: &str, role: Role) -> PodTemplateSpec {
     let mut labels = policy.labels.clone();
     // ours last: Services, the operator and people find pods by them
     labels.extend(self::labels(role.app, &plan.cluster));
+    if let Store::Volume(claim) = &plan.store {
+        labels.insert(CLAIM_LABEL.to_owned(), claim_label(&claim.name));
+    }
     PodTemplateSpec {
         metadata: Some(ObjectMeta { labels: Some(labels), annotations: Some(annotations(plan)), ..Default::default() }),
         spec: Some(spec(plan, image, role)),
@@ -98,12 +107,47 @@ fn annotations(plan: &Plan) -> BTreeMap<String, String> {
 }
 
 fn spec(plan: &Plan, image: &str, role: Role) -> PodSpec {
-    let reaches_etcd = role.reaches_etcd;
-    let spec = ordinary(plan, image, role);
-    match &plan.source {
-        Source::Kubeadm { pki_directory } if reaches_etcd => on_control_plane(spec, pki_directory),
-        _ => spec,
+    let (reaches_etcd, one_node) = (role.reaches_etcd, role.one_node);
+    let mut spec = ordinary(plan, image, role);
+    match (&plan.source, &plan.store) {
+        (Source::Kubeadm { pki_directory }, _) if reaches_etcd => {
+            as_root_on_control_plane(&mut spec);
+            with_files_of_the_node(&mut spec, pki_directory);
+        }
+        // what the Job wrote on a volume is root's
+        (Source::Kubeadm { .. }, Store::Volume(_)) => as_root_on_control_plane(&mut spec),
+        _ => {}
     }
+    if let Store::Volume(claim) = &plan.store {
+        on_volume(&mut spec, claim, one_node);
+    }
+    spec
+}
+
+/// A volume's driver gives its files to the pods' group once, and not at every start: what the agent wrote since is
+/// for the agent's user alone, and stays so. A disk that one node at a time may have is where another pod with it is;
+/// the first of them is free to choose, because its own label fulfils the term (kubernetes/kubernetes,
+/// pkg/scheduler/framework/plugins/interpodaffinity/filtering.go, `satisfyPodAffinity`, v1.34).
+fn on_volume(spec: &mut PodSpec, claim: &Claim, one_node: bool) {
+    spec.security_context.get_or_insert_default().fs_group_change_policy = Some("OnRootMismatch".to_owned());
+    if !one_node {
+        return;
+    }
+    let with_it = BTreeMap::from([(CLAIM_LABEL.to_owned(), claim_label(&claim.name))]);
+    let term = PodAffinityTerm {
+        label_selector: Some(LabelSelector { match_labels: Some(with_it), match_expressions: None }),
+        topology_key: "kubernetes.io/hostname".to_owned(),
+        ..Default::default()
+    };
+    spec.affinity.get_or_insert_default().pod_affinity = Some(PodAffinity {
+        required_during_scheduling_ignored_during_execution: Some(vec![term]),
+        ..Default::default()
+    });
+}
+
+/// Whether a pod is kept on the node of the others with its claim.
+pub fn is_on_one_node(spec: Option<&PodSpec>) -> bool {
+    spec.and_then(|spec| spec.affinity.as_ref()).is_some_and(|affinity| affinity.pod_affinity.is_some())
 }
 
 fn ordinary(plan: &Plan, image: &str, role: Role) -> PodSpec {
@@ -137,13 +181,11 @@ fn ordinary(plan: &Plan, image: &str, role: Role) -> PodSpec {
     }
 }
 
-/// The pod on a node of the control plane, in its network and with three of its files. They are root's alone, so
-/// the pod runs as root, which without capabilities may read its own files and little more.
-fn on_control_plane(mut spec: PodSpec, pki_directory: &str) -> PodSpec {
+/// The pod on a node of the control plane, as root, which without capabilities may read its own files and little
+/// more.
+fn as_root_on_control_plane(spec: &mut PodSpec) {
     let user = PodSecurityContext { run_as_non_root: Some(false), run_as_user: Some(0), ..pod_security() };
     spec.security_context = Some(PodSecurityContext { run_as_group: Some(0), ..user });
-    spec.host_network = Some(true);
-    spec.dns_policy = Some("ClusterFirstWithHostNet".to_owned());
     spec.affinity = Some(control_plane_only());
     spec.tolerations.get_or_insert_default().push(Toleration {
         key: Some(CONTROL_PLANE.to_owned()),
@@ -151,6 +193,12 @@ fn on_control_plane(mut spec: PodSpec, pki_directory: &str) -> PodSpec {
         effect: Some("NoSchedule".to_owned()),
         ..Default::default()
     });
+}
+
+/// The pod in the network of its node and with three of its files, which are root's alone.
+fn with_files_of_the_node(spec: &mut PodSpec, pki_directory: &str) {
+    spec.host_network = Some(true);
+    spec.dns_policy = Some("ClusterFirstWithHostNet".to_owned());
     for (name, file, target) in KUBEADM_FILES {
         spec.volumes.get_or_insert_default().push(Volume {
             name: name.to_owned(),
@@ -169,7 +217,6 @@ fn on_control_plane(mut spec: PodSpec, pki_directory: &str) -> PodSpec {
             });
         }
     }
-    spec
 }
 
 /// By the label's presence: its value differs between distributions.
@@ -184,72 +231,6 @@ fn control_plane_only() -> Affinity {
         }),
         ..Default::default()
     }
-}
-
-/// Files of a Secret or a ConfigMap in a pod.
-struct Mount {
-    volume: &'static str,
-    directory: &'static str,
-    object: Object,
-}
-
-enum Object {
-    Secret(String),
-    ConfigMap(String),
-}
-
-impl Mount {
-    fn secret(volume: &'static str, directory: &'static str, name: &Option<String>) -> Option<Self> {
-        name.clone().map(|name| Self { volume, directory, object: Object::Secret(name) })
-    }
-
-    fn mount(&self) -> VolumeMount {
-        VolumeMount {
-            name: self.volume.to_owned(),
-            mount_path: self.directory.to_owned(),
-            read_only: Some(true),
-            ..Default::default()
-        }
-    }
-
-    fn volume(&self) -> Volume {
-        // the pod's group reads them, nobody else
-        let default_mode = Some(0o440);
-        let mut volume = Volume { name: self.volume.to_owned(), ..Default::default() };
-        match &self.object {
-            Object::Secret(name) => {
-                volume.secret =
-                    Some(SecretVolumeSource { secret_name: Some(name.clone()), default_mode, ..Default::default() });
-            }
-            Object::ConfigMap(name) => {
-                volume.config_map =
-                    Some(ConfigMapVolumeSource { name: name.clone(), default_mode, ..Default::default() });
-            }
-        }
-        volume
-    }
-}
-
-fn mounts(plan: &Plan, reaches_etcd: bool) -> Vec<Mount> {
-    let (secret, config_map) = match &plan.store.credentials {
-        Credentials::Ambient => (None, None),
-        Credentials::Secret(secret) => (Some(secret.clone()), None),
-        Credentials::Pair { secret, config_map } => (Some(secret.clone()), Some(config_map.clone())),
-    };
-    let mut mounts = vec![
-        Mount::secret("aws-secret", directory::AWS_SECRET, &secret),
-        config_map.map(|name| Mount {
-            volume: "aws-config",
-            directory: directory::AWS_CONFIG,
-            object: Object::ConfigMap(name),
-        }),
-        Mount::secret("s3-ca", directory::CA, &plan.store.ca_secret),
-    ];
-    if reaches_etcd {
-        mounts.push(Mount::secret("etcd-tls", directory::TLS, &plan.tls_secret));
-        mounts.push(Mount::secret("etcd-auth", directory::AUTH, &plan.auth_secret));
-    }
-    mounts.into_iter().flatten().collect()
 }
 
 /// Pod Security Standard `restricted`.
@@ -301,6 +282,7 @@ mod tests {
             app: AGENT_APP,
             argv: vec!["agent".to_owned()],
             reaches_etcd,
+            one_node: true,
             container: Container::default(),
             restart_policy: "Never",
         };
@@ -353,6 +335,52 @@ mod tests {
         assert_eq!(names(&with_etcd), [directory::AWS_SECRET, directory::CA, directory::TLS, directory::AUTH]);
         assert_eq!(with_etcd["spec"]["volumes"][0]["secret"]["secretName"], "aws");
         assert_eq!(names(&pod(&samples::full_plan(), false)), [directory::AWS_SECRET, directory::CA]);
+    }
+
+    #[test]
+    fn a_claim_is_written_by_jobs_and_only_read_by_the_sidecar() {
+        let plan = samples::volume_plan("disk-7");
+        let (job, sidecar) = (pod(&plan, true), pod(&plan, false));
+        for pod in [&job, &sidecar] {
+            assert_eq!(
+                pod["spec"]["volumes"],
+                serde_json::json!([{"name": "backups", "persistentVolumeClaim": {"claimName": "disk-7"}}])
+            );
+            assert_eq!(pod["spec"]["securityContext"]["fsGroupChangePolicy"], "OnRootMismatch");
+        }
+        let mount = |pod: &serde_json::Value| pod["spec"]["containers"][0]["volumeMounts"][0].clone();
+        assert_eq!(mount(&job), serde_json::json!({"name": "backups", "mountPath": "/var/etcd-backup"}));
+        assert_eq!(mount(&sidecar)["readOnly"], true);
+    }
+
+    #[test]
+    fn pods_with_a_disk_of_one_node_seek_each_other_by_a_label_that_they_have() {
+        let spec = pod(&samples::volume_plan("disk-7"), true);
+        let terms = &spec["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
+        let label = serde_json::json!({CLAIM_LABEL: "disk-7"});
+        assert_eq!(terms[0]["labelSelector"]["matchLabels"], label);
+        assert_eq!(terms[0]["topologyKey"], "kubernetes.io/hostname");
+        assert_eq!(spec["metadata"]["labels"][CLAIM_LABEL], "disk-7");
+        let long = "c".repeat(200);
+        let labelled = pod(&samples::volume_plan(&long), true)["metadata"]["labels"][CLAIM_LABEL].clone();
+        assert!(labelled.as_str().unwrap().len() <= 63, "{labelled}");
+        let of = |pod: serde_json::Value| serde_json::from_value::<PodSpec>(pod["spec"].clone()).unwrap();
+        assert!(is_on_one_node(Some(&of(spec))));
+        assert!(!is_on_one_node(Some(&of(pod(&samples::full_plan(), true)))));
+    }
+
+    #[test]
+    fn what_root_wrote_on_a_volume_is_served_by_root_on_the_same_nodes() {
+        let mut plan = samples::volume_plan("disk-7");
+        plan.source = Source::Kubeadm { pki_directory: "/etc/kubernetes/pki/etcd".to_owned() };
+        let spec = pod(&plan, false)["spec"].clone();
+        assert_eq!(
+            (&spec["securityContext"]["runAsUser"], &spec["hostNetwork"]),
+            (&0.into(), &serde_json::Value::Null)
+        );
+        let affinity = &spec["affinity"];
+        assert!(affinity["nodeAffinity"].is_object() && affinity["podAffinity"].is_object(), "{affinity}");
+        assert!(!spec["volumes"].to_string().contains("hostPath"), "{spec}");
     }
 
     #[test]

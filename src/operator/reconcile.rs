@@ -120,8 +120,8 @@ async fn forward(guarded: &Cached, context: &Context) -> Result<Action> {
         return Ok(Action::requeue(SOON));
     }
     // before the first backup the status itself tells of the change
-    let knows_layout = plan(&written, &context.settings).is_ok_and(|plan| plan.store.layout.is_some());
-    let serving = serving.look_again(&written, Timestamp::now()).filter(|_| knows_layout);
+    let is_known = plan(&written, &context.settings).is_ok_and(|plan| plan.store.is_known());
+    let serving = serving.look_again(&written, Timestamp::now()).filter(|_| is_known);
     let waits = [look.again, serving, Some(resync(&written))];
     Ok(Action::requeue(waits.into_iter().flatten().min().unwrap_or(RESYNC)))
 }

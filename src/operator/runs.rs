@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::batch::v1::Job;
 
 use super::argv::Run;
+use super::claim::{self, Hurdle};
 use super::outcome::{self, Outcome};
 use super::plan::{self, DEFAULT_TIMEOUT, Plan};
 use super::status::Progress;
@@ -27,6 +28,8 @@ pub enum Started {
     Overtaken,
     /// Something keeps the run from starting.
     Hindered(Trouble),
+    /// The object names what no run can use.
+    Rejected(Trouble),
 }
 
 /// Makes the Job that `make` describes, if there is a place for it and `still` holds for the object as it is now.
@@ -45,7 +48,12 @@ pub async fn start(
         Ok(found) => found,
         Err(trouble) => return Ok(Started::Hindered(trouble)),
     };
-    let job = make(&Run { endpoints: &found.urls, timeout, stale_after: stale_after(context, plan) });
+    let one_node = match claim::prepare(&context.session, plan).await? {
+        Ok(one_node) => one_node,
+        Err(Hurdle::Passing(trouble)) => return Ok(Started::Hindered(trouble)),
+        Err(Hurdle::Lasting(trouble)) => return Ok(Started::Rejected(trouble)),
+    };
+    let job = make(&Run { endpoints: &found.urls, timeout, stale_after: stale_after(context, plan), one_node });
     // counted and created by one at a time, or several would take the last place
     let _turn = context.turn.lock().await;
     context.queue.join(backup);
@@ -70,14 +78,14 @@ pub async fn start(
     }
 }
 
-/// Twice the longest backup of anybody with this bucket: its upload may still be going on.
+/// Twice the longest backup of anybody with this bucket or claim: its upload may still be going on.
 pub fn stale_after(context: &Context, plan: &Plan) -> Duration {
-    let state = context.backups.state();
+    let (state, store) = (context.backups.state(), plan.store.shown());
     let others = state.iter().filter_map(|guarded| guarded.0.as_ref().ok());
     let timeouts = others.filter_map(|backup| {
         let seconds = u64::try_from(backup.spec.backup_policy.as_ref()?.timeout_in_second?).ok()?;
         let matters = seconds > STALE.as_secs() / 2;
-        let same = || plan::bucket(backup, &context.settings).as_deref() == Some(plan.store.bucket.as_str());
+        let same = || plan::named(backup, &context.settings).as_deref() == Some(store.as_str());
         (matters && same()).then(|| Duration::from_secs(seconds.min(plan::LONGEST_TIMEOUT)))
     });
     let longest = timeouts.max().unwrap_or(DEFAULT_TIMEOUT).max(plan.timeout);

@@ -53,11 +53,20 @@ pub fn full_plan() -> Plan {
     plan(&backup(spec), &settings(true)).unwrap()
 }
 
+/// A plan whose snapshots go to the volume of a claim.
+pub fn volume_plan(claim: &str) -> Plan {
+    let spec = serde_json::json!({
+        "clusterName": "etcd-a", "storageType": "PersistentVolume", "persistentVolume": {"claimName": claim},
+        "backupPolicy": {"maxBackups": 7}
+    });
+    plan(&backup(spec), &settings(true)).unwrap()
+}
+
 /// One run with this many seconds.
 pub fn run(seconds: u64) -> Run<'static> {
     static ENDPOINTS: std::sync::LazyLock<[String; 1]> = std::sync::LazyLock::new(|| ["https://a:2379".to_owned()]);
     let hours = |hours: u64| Duration::from_secs(hours * 3600);
-    Run { endpoints: &*ENDPOINTS, timeout: Duration::from_secs(seconds), stale_after: hours(24) }
+    Run { endpoints: &*ENDPOINTS, timeout: Duration::from_secs(seconds), stale_after: hours(24), one_node: false }
 }
 
 /// The time `seconds` after the sample objects were made.

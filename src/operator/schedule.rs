@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::batch::v1::{CronJob, CronJobSpec, Job, JobTemplateSpec};
+use k8s_openapi::api::core::v1::PodSpec;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::{Resource, ResourceExt};
 
@@ -11,7 +12,7 @@ use super::argv::{self, Run};
 use super::endpoints::Found;
 use super::job;
 use super::plan::{Plan, Trigger};
-use super::pod::applied;
+use super::pod::{self, applied};
 use super::status::SKEW;
 use crate::api::{EtcdBackup, names};
 
@@ -32,11 +33,18 @@ pub fn name(backup: &EtcdBackup, cluster: &str) -> String {
 /// The annotation of a CronJob whose addresses of etcd do not last.
 const FLEETING: &str = "etcd.database.coreos.com/fleeting-endpoints";
 
+fn pod_of(cron_job: &CronJob) -> Option<&PodSpec> {
+    cron_job.spec.as_ref()?.job_template.spec.as_ref()?.template.spec.as_ref()
+}
+
+/// Whether the pods of a CronJob's runs are kept on the node of the others with their claim.
+pub fn is_on_one_node(cron_job: &CronJob) -> bool {
+    pod::is_on_one_node(pod_of(cron_job))
+}
+
 /// The client URLs that a CronJob's runs get, and whether they do not last.
 pub fn endpoints_of(cron_job: &CronJob) -> Found {
-    let template = cron_job.spec.as_ref().and_then(|spec| spec.job_template.spec.as_ref());
-    let pod = template.and_then(|spec| spec.template.spec.as_ref());
-    let argv = pod.and_then(|spec| spec.containers.first()?.args.clone()).unwrap_or_default();
+    let argv = pod_of(cron_job).and_then(|spec| spec.containers.first()?.args.clone()).unwrap_or_default();
     Found { urls: argv::endpoints(&argv), fleeting: cron_job.annotations().contains_key(FLEETING) }
 }
 
@@ -175,7 +183,7 @@ mod tests {
         plan.trigger = Trigger::Cron { schedule: "0 3 * * *".to_owned(), time_zone: UTC.to_owned() };
         plan.suspended = true;
         let urls = ["https://a:2379".to_owned()];
-        let run = Run { endpoints: &urls, timeout: plan.timeout, stale_after: HOUR };
+        let run = Run { endpoints: &urls, timeout: plan.timeout, stale_after: HOUR, one_node: false };
         let cron = cron_job(&object(), &plan, "image:1", &run, true).unwrap();
         assert!(cron.name_any().len() <= 52, "{}", cron.name_any());
         let json = serde_json::to_value(&cron).unwrap();

@@ -11,7 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 use kube::api::{Api, ListParams};
 use kube::{Resource, ResourceExt};
 
-use super::plan::{self, Plan, plan};
+use super::plan::{self, Plan, Store, plan};
 use super::pod::MANAGED_BY;
 use super::sidecar::{self, Candidate, Elected, STORE};
 use super::{Context, TIMEOUT, requests, status, trouble};
@@ -161,7 +161,7 @@ pub fn settled(context: &Context, backup: &EtcdBackup) -> Option<Serving> {
     let served = existing.as_ref().and_then(|found| found.annotations().get(STORE)).map(String::as_str);
     match (existing.as_ref(), sidecar::elect(&candidates, served)) {
         (None, None) => Some(absent(planned.as_ref())),
-        (Some(existing), Some(elected)) if objects::are_applied(context, &elected) => {
+        (Some(existing), Some(elected)) if objects::are_applied(context, &elected, existing) => {
             if !wanted {
                 return Some(Serving::Unwanted);
             }
@@ -198,10 +198,16 @@ fn is_ours<K: Resource>(object: &K) -> bool {
 /// Why a plan has no part in a sidecar.
 fn absent(plan: Option<&Plan>) -> Serving {
     match plan.filter(|plan| plan.sidecar.enabled) {
-        Some(plan) if plan.store.path.is_some() => {
+        Some(plan) if plan.store.bucket().is_some_and(|bucket| bucket.path.is_some()) => {
             Serving::not_ready("PathNotServed", "snapshots of a path are not served: get --path finds them")
         }
-        Some(_) => Serving::not_ready("WaitingForFirstBackup", "the first backup decides on the layout that is served"),
+        Some(plan) => Serving::not_ready(
+            "WaitingForFirstBackup",
+            match plan.store {
+                Store::S3(_) => "the first backup decides on the layout that is served",
+                Store::Volume(_) => "nothing is on the volume before the first backup",
+            },
+        ),
         None => Serving::Unwanted,
     }
 }
@@ -222,8 +228,10 @@ fn not_an_owner(
     }
     let leader = elected.leader;
     let message = format!(
-        "the sidecar of cluster {} serves bucket {} for EtcdBackup {}",
-        leader.plan.cluster, leader.plan.store.bucket, leader.owner.name
+        "the sidecar of cluster {} serves {} for EtcdBackup {}",
+        leader.plan.cluster,
+        leader.plan.store.shown(),
+        leader.owner.name
     );
     Some(Serving::not_ready("AlreadyServed", message))
 }

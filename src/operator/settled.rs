@@ -63,10 +63,13 @@ fn of_plan(backup: &EtcdBackup, plan: &Plan, jobs: &[Job], cron_jobs: &[CronJob]
     }
 }
 
-/// Whether the CronJob of `plan` is as it is to be, with the addresses of etcd that it has.
+/// Whether the CronJob of `plan` is as it is to be, with the addresses of etcd and the node that it
+/// has.
 fn is_as_wanted(context: &Context, backup: &EtcdBackup, plan: &Plan, cron_job: &CronJob) -> bool {
     let found = endpoints::given(plan).unwrap_or_else(|| schedule::endpoints_of(cron_job));
-    let run = Run { endpoints: &found.urls, timeout: plan.timeout, stale_after: runs::stale_after(context, plan) };
+    let one_node = schedule::is_on_one_node(cron_job);
+    let stale_after = runs::stale_after(context, plan);
+    let run = Run { endpoints: &found.urls, timeout: plan.timeout, stale_after, one_node };
     let wanted = schedule::cron_job(backup, plan, &context.settings.image, &run, found.fleeting);
     wanted.is_some_and(|wanted| context.caches.cron_jobs.has(&wanted))
 }

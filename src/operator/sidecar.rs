@@ -12,14 +12,12 @@ use k8s_openapi::api::core::v1::{
 use k8s_openapi::api::networking::v1::{NetworkPolicy, NetworkPolicyIngressRule, NetworkPolicyPort, NetworkPolicySpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, OwnerReference};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use sha2::{Digest, Sha256};
 
 use super::argv;
-use super::plan::{Credentials, Plan};
+use super::plan::{Credentials, Plan, Store};
 use super::pod::{self, Role, SIDECAR_APP};
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::names::{self, SIDECAR_PORT};
-use crate::snapshot::trailer::Hex;
 
 /// The annotation of the Deployment that says which store it serves.
 pub const STORE: &str = "etcd.database.coreos.com/store";
@@ -38,15 +36,7 @@ pub struct Candidate {
 impl Candidate {
     /// The directory that it wants served, as one word; equal for all that mean the same place.
     pub fn store(&self) -> String {
-        let (plan, store) = (&self.plan, &self.plan.store);
-        let directory = store.layout.unwrap_or(store.default_layout).directory(
-            store.prefix.as_deref().unwrap_or(""),
-            &plan.namespace,
-            &plan.cluster,
-        );
-        let endpoint = store.endpoint.as_deref().unwrap_or("").trim_end_matches('/');
-        let digest = Sha256::digest(format!("{endpoint}\n{}\n{directory}", store.bucket));
-        Hex(&digest[..10]).to_string()
+        self.plan.store.word(&self.plan.namespace, &self.plan.cluster)
     }
 }
 
@@ -71,8 +61,9 @@ pub fn elect<'a>(candidates: &'a [Candidate], served: Option<&str>) -> Option<El
     Some(Elected { leader, owners, store })
 }
 
-/// The Deployment, for server-side apply: what it leaves out, such as `replicas`, is other people's.
-pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
+/// The Deployment, for server-side apply: what it leaves out, such as `replicas`, is other people's. `one_node` is
+/// whether all pods with the claim have to be on one node.
+pub fn deployment(elected: &Elected<'_>, image: &str, one_node: bool) -> Deployment {
     let plan = &elected.leader.plan;
     let mut deployment = Deployment {
         metadata: ObjectMeta {
@@ -82,7 +73,7 @@ pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
         spec: Some(DeploymentSpec {
             selector: LabelSelector { match_labels: Some(selector(&plan.cluster)), match_expressions: None },
             strategy: Some(DeploymentStrategy { type_: Some("Recreate".to_owned()), rolling_update: None }),
-            template: template(plan, image),
+            template: template(plan, image, one_node),
             ..Default::default()
         }),
         status: None,
@@ -91,11 +82,12 @@ pub fn deployment(elected: &Elected<'_>, image: &str) -> Deployment {
     deployment
 }
 
-fn template(plan: &Plan, image: &str) -> PodTemplateSpec {
+fn template(plan: &Plan, image: &str, one_node: bool) -> PodTemplateSpec {
     let role = Role {
         app: SIDECAR_APP,
         argv: argv::serve(plan),
         reaches_etcd: false,
+        one_node,
         container: container(),
         restart_policy: "Always",
     };
@@ -108,13 +100,19 @@ fn template(plan: &Plan, image: &str) -> PodTemplateSpec {
     template
 }
 
+/// Whether the pods of a sidecar are kept on the node of the others with their claim.
+pub fn is_on_one_node(deployment: &Deployment) -> bool {
+    pod::is_on_one_node(deployment.spec.as_ref().and_then(|spec| spec.template.spec.as_ref()))
+}
+
 /// The name of the sidecar's ServiceAccount, and whether it is the sidecar's own. Where credentials come with a
 /// ServiceAccount (IRSA, Pod Identity), it is that of the Jobs.
 pub fn account(plan: &Plan) -> (String, bool) {
-    match (&plan.service_account, &plan.store.credentials) {
-        (Some(name), _) => (name.clone(), false),
-        (None, Credentials::Ambient) => ("default".to_owned(), false),
-        (None, _) => (names::sidecar(&plan.cluster), true),
+    let is_ambient = |store: &Store| store.bucket().is_some_and(|bucket| bucket.credentials == Credentials::Ambient);
+    match &plan.service_account {
+        Some(name) => (name.clone(), false),
+        None if is_ambient(&plan.store) => ("default".to_owned(), false),
+        None => (names::sidecar(&plan.cluster), true),
     }
 }
 
@@ -212,12 +210,18 @@ pub fn probe(path: &str, port: u16, period: i32) -> Probe {
 
 #[cfg(test)]
 mod tests {
+    use super::super::plan::Bucket;
     use super::super::samples::{self, at};
     use super::*;
 
+    fn change(plan: &mut Plan, change: impl FnOnce(&mut Bucket)) {
+        let Store::S3(bucket) = &mut plan.store else { panic!("not in S3") };
+        change(bucket);
+    }
+
     fn candidate(uid: &str, created: i64, bucket: &str) -> Candidate {
         let mut plan = samples::full_plan();
-        plan.store.bucket = bucket.to_owned();
+        change(&mut plan, |store| store.name = bucket.to_owned());
         let owner = OwnerReference { uid: uid.to_owned(), name: uid.to_owned(), ..Default::default() };
         Candidate { owner, created: Some(at(created)), plan }
     }
@@ -238,10 +242,11 @@ mod tests {
     #[test]
     fn two_spellings_of_one_store_are_one() {
         let (one, mut other) = (candidate("a", 1, "x"), candidate("b", 2, "x"));
-        other.plan.store.endpoint = Some("https://s3.example:9000/".to_owned());
-        other.plan.store.region = None;
+        change(&mut other.plan, |store| {
+            (store.endpoint, store.region) = (Some("https://s3.example:9000/".to_owned()), None);
+        });
         assert_eq!(one.store(), other.store());
-        other.plan.store.prefix = None;
+        change(&mut other.plan, |store| store.prefix = None);
         assert_ne!(one.store(), other.store());
     }
 
@@ -249,7 +254,7 @@ mod tests {
     fn deployment_and_service_are_as_people_know_them() {
         let all = [candidate("a", 1, "x")];
         let elected = elect(&all, None).unwrap();
-        let deployment = serde_json::to_value(deployment(&elected, "image:1")).unwrap();
+        let deployment = serde_json::to_value(deployment(&elected, "image:1", false)).unwrap();
         assert_eq!(deployment["metadata"]["name"], "etcd-a-backup-sidecar");
         assert_eq!(deployment["metadata"]["ownerReferences"][0]["controller"], serde_json::Value::Null);
         let spec = &deployment["spec"];
@@ -282,11 +287,11 @@ mod tests {
 
     #[test]
     fn the_token_is_mounted_where_tokens_are_reviewed() {
-        let pod = |change: fn(&mut Plan)| {
+        let pod = |edit: fn(&mut Plan)| {
             let mut all = [candidate("a", 1, "x")];
-            change(&mut all[0].plan);
+            edit(&mut all[0].plan);
             let elected = elect(&all, None).unwrap();
-            let spec = deployment(&elected, "image:1").spec.unwrap().template.spec.unwrap();
+            let spec = deployment(&elected, "image:1", false).spec.unwrap().template.spec.unwrap();
             let own = service_account(&elected).map(|account| account.metadata.name.unwrap());
             (spec.service_account_name.unwrap(), own, spec.automount_service_account_token)
         };
@@ -297,7 +302,12 @@ mod tests {
         assert_eq!(anonymous, (name(), Some(name()), Some(false)));
         let named = pod(|plan| plan.sidecar.anonymous = false);
         assert_eq!(named, ("backup".to_owned(), None, Some(true)));
-        let ambient = pod(|plan| (plan.service_account, plan.store.credentials) = (None, Credentials::Ambient));
+        let ambient = pod(|plan| {
+            plan.service_account = None;
+            change(plan, |store| store.credentials = Credentials::Ambient);
+        });
         assert_eq!((ambient.0.as_str(), ambient.1), ("default", None));
+        let on_a_volume = pod(|plan| *plan = samples::volume_plan("disk-7"));
+        assert_eq!((on_a_volume.0, on_a_volume.1), (name(), Some(name())));
     }
 }

@@ -7,8 +7,8 @@ use super::expiry;
 use super::outcome::Start;
 use super::trouble::Trouble;
 use crate::api::conditions::{self, SCHEDULED, SUCCEEDED};
-use crate::api::etcdbackup::SnapshotStatus;
-use crate::api::{EtcdBackup, EtcdBackupStatus, RunReport};
+use crate::api::etcdbackup::{PERSISTENT_VOLUME, SnapshotStatus};
+use crate::api::{EtcdBackup, EtcdBackupStatus, RunReport, names};
 
 /// The condition's word for a failure that is final for a generation.
 const BACKUP_FAILED: &str = "BackupFailed";
@@ -202,6 +202,7 @@ pub fn next(backup: &EtcdBackup, progress: &Progress, now: Timestamp) -> EtcdBac
     };
     put(&mut status.conditions, condition, old.is_none_or(is_idle));
     if let Progress::Stored { report, .. } = progress {
+        on_volume(&mut status, backup);
         expiry::after_run(&mut status, backup, report, now);
     }
     status
@@ -305,6 +306,14 @@ fn stored(status: &mut EtcdBackupStatus, report: &RunReport, at: Timestamp) {
     });
     status.layout = *layout;
     status.history.clone_from(history);
+}
+
+/// What the agent calls by its mount is told by its claim: that is where people find it.
+fn on_volume(status: &mut EtcdBackupStatus, backup: &EtcdBackup) {
+    status.volume_path.clear();
+    if let Some(claim) = names::claim_of(backup).filter(|_| backup.spec.storage_type == PERSISTENT_VOLUME) {
+        status.volume_path = format!("{claim}:{}", std::mem::take(&mut status.s3_path));
+    }
 }
 
 /// Sets a condition. Its time is that of the last change of its status, or now if `restart`.

@@ -6,7 +6,8 @@
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{ContainerStateWaiting, Event, Pod};
 
-use super::plan::Plan;
+use super::claim;
+use super::plan::{CLAIM, Plan, Store};
 
 /// Something that keeps a run from starting: a word for the condition and a sentence.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +34,7 @@ pub fn find(plan: &Plan, pods: &[Pod], pod_events: &[Event], owner_events: &[Eve
         None => of_owner(owner_events),
         Some(pod) => waiting(pod)
             .and_then(|state| of_container(plan, state))
-            .or_else(|| unscheduled(pod))
+            .or_else(|| unscheduled(plan, pod))
             .or_else(|| if over(std::slice::from_ref(pod)) { None } else { unmounted(plan, pod_events) }),
     }
 }
@@ -77,19 +78,28 @@ fn of_container(plan: &Plan, state: &ContainerStateWaiting) -> Option<Trouble> {
     }
 }
 
-fn unscheduled(pod: &Pod) -> Option<Trouble> {
+/// Source of the words about claims: kubernetes/kubernetes, pkg/scheduler/framework/plugins/volumebinding, v1.34.
+fn unscheduled(plan: &Plan, pod: &Pod) -> Option<Trouble> {
     let conditions = pod.status.as_ref()?.conditions.as_ref()?;
     let condition = conditions.iter().find(|found| found.type_ == "PodScheduled" && found.status == "False")?;
     let message = condition.message.clone().unwrap_or_else(|| "no node takes the pod".to_owned());
-    (condition.reason.as_deref() == Some("Unschedulable")).then(|| Trouble::new("Unschedulable", message))
+    (condition.reason.as_deref() == Some("Unschedulable")).then(|| match (&plan.store, missing(plan, &message)) {
+        (_, Some(missing)) => missing,
+        (Store::Volume(claim), None) if message.contains("unbound immediate PersistentVolumeClaims") => {
+            let look = format!("kubectl -n {} describe persistentvolumeclaim {}", plan.namespace, claim.name);
+            Trouble::new("ClaimPending", format!("claim {} has no volume yet; see why: {look}", claim.name))
+        }
+        _ => Trouble::new("Unschedulable", message),
+    })
 }
 
 fn unmounted(plan: &Plan, events: &[Event]) -> Option<Trouble> {
-    let message = newest_event(events, "FailedMount")?;
+    let attach = || newest_event(events, "FailedAttachVolume");
+    let message = newest_event(events, "FailedMount").or_else(attach)?;
     Some(missing(plan, &message).unwrap_or_else(|| Trouble::new("VolumeNotMounted", message)))
 }
 
-/// `secret "x" not found` and `configmap "x" not found`, with the command that makes the object.
+/// `secret "x" not found`, and so for a ConfigMap and a claim, with the command that makes the object.
 fn missing(plan: &Plan, message: &str) -> Option<Trouble> {
     let name = |kind: &str| {
         let rest = message.split_once(&format!("{kind} \""))?.1;
@@ -102,6 +112,7 @@ fn missing(plan: &Plan, message: &str) -> Option<Trouble> {
     name("secret")
         .map(|found| of("SecretNotFound", "secret", found))
         .or_else(|| name("configmap").map(|found| of("ConfigMapNotFound", "configmap", found)))
+        .or_else(|| name(CLAIM).map(|found| claim::missing(plan, &found)))
 }
 
 /// Why the Job controller could not make a pod.
@@ -175,6 +186,22 @@ mod tests {
         assert_eq!(find(&plan, &configured, &[], &[]).unwrap().reason, "SecretNotFound");
         let map = [event("FailedMount", "configmap \"aws-config\" not found", "2026-01-01T00:00:09Z")];
         assert_eq!(find(&plan, &waiting("ContainerCreating", ""), &map, &[]).unwrap().reason, "ConfigMapNotFound");
+    }
+
+    #[test]
+    fn a_claim_that_is_missing_or_has_no_volume_is_told_from_a_full_node() {
+        let plan = samples::volume_plan("disk-7");
+        let told = |message: &str| {
+            let pods = pods(serde_json::json!({"conditions": [
+                {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}]}));
+            find(&plan, &pods, &[], &[]).unwrap().text()
+        };
+        let missing = told("0/1 nodes are available: persistentvolumeclaim \"disk-7\" not found. preemption: none");
+        assert!(missing.starts_with("ClaimNotFound: disk-7 in namespace default; make it with: "), "{missing}");
+        let pending =
+            told("0/1 nodes are available: pod has unbound immediate PersistentVolumeClaims. preemption: none");
+        assert!(pending.ends_with("kubectl -n default describe persistentvolumeclaim disk-7"), "{pending}");
+        assert!(told("0/1 nodes are available: 1 Insufficient memory.").starts_with("Unschedulable: "));
     }
 
     #[test]

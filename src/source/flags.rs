@@ -33,6 +33,22 @@ pub struct S3Flags {
     pub force_path_style: bool,
 }
 
+impl S3Flags {
+    /// The first of these flags that was given.
+    pub fn first_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--bucket", self.bucket.is_some()),
+            ("--prefix", self.prefix.is_some()),
+            ("--layout", self.layout.is_some()),
+            ("--path", self.path.is_some()),
+            ("--region", self.region.is_some()),
+            ("--endpoint-url", self.endpoint_url.is_some()),
+            ("--force-path-style", self.force_path_style),
+        ];
+        given.into_iter().find_map(|(flag, given)| given.then_some(flag))
+    }
+}
+
 /// A bucket's name; `s3://NAME` and `s3://NAME/` are understood, because people paste them.
 pub fn parse_bucket(text: &str) -> Result<String, String> {
     let name = text.strip_prefix("s3://").unwrap_or(text).trim_end_matches('/');

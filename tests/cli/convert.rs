@@ -118,12 +118,17 @@ fn what_is_no_such_object_is_exit_2_with_its_kind_and_its_document() {
 fn what_the_operator_does_not_run_yet_is_warned_of() {
     let sandbox = sandbox();
     let said = |file: &str| sandbox.run(&format!("convert -f {file}.yaml -q -o name")).stderr;
-    sandbox.write("volume.yaml", &CLUSTERS.replace("\"S3\"", "\"PersistentVolume\""));
+    let drills =
+        "spec: {clusterName: a, storageType: S3, s3: {s3Bucket: bbb}, backupPolicy: {drillSchedule: '@daily'}}";
+    let object = "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {name: a}";
+    sandbox.write("drills.yaml", &format!("{object}\n{drills}\n"));
     assert_eq!(
-        said("volume"),
-        "warning: the operator of this version does not run it yet: it does not know a spec.storageType other than S3\n"
+        said("drills"),
+        "warning: the operator of this version does not run it yet: it does not know spec.backupPolicy.drillSchedule\n"
     );
     assert_eq!(said("clusters"), "");
+    sandbox.write("volume.yaml", &CLUSTERS.replace("\"S3\"", "\"PersistentVolume\""));
+    assert_eq!(said("volume"), "");
 }
 
 #[test]

@@ -68,6 +68,17 @@ fn good_objects_are_taken_and_bad_ones_refused() {
         ("bad-path", "{clusterName: a, storageType: S3, s3: {path: nokey}}".to_owned(), "BUCKET/KEY"),
         ("empty-storage", format!("{{clusterName: a, {s3}}}"), "storageType"),
         ("no-volume", "{clusterName: a, storageType: PersistentVolume}".to_owned(), "persistentVolume"),
+        (
+            "two-claims",
+            "{clusterName: a, storageType: PersistentVolume, persistentVolume: {claimName: c, volumeSizeInMB: 1}}"
+                .to_owned(),
+            "exactly one of claimName and volumeSizeInMB",
+        ),
+        (
+            "two-stores",
+            format!("{{clusterName: a, storageType: PersistentVolume, persistentVolume: {{claimName: c}}, {s3}}}"),
+            "s3 cannot be set for storageType PersistentVolume",
+        ),
         ("comma", format!("{{etcdEndpoints: [\"http://a:1,http://b:1\"], storageType: S3, {s3}}}"), "one URL"),
         ("no-port", format!("{{etcdEndpoints: [\"http://etcd\"], storageType: S3, {s3}}}"), "http://HOST:PORT"),
         ("gopher", format!("{{etcdEndpoints: [\"gopher://e:2379\"], storageType: S3, {s3}}}"), "http://HOST:PORT"),
@@ -104,8 +115,7 @@ fn good_objects_are_taken_and_bad_ones_refused() {
 }
 
 /// Taken by the API server although nothing can come of them: the rest of the spec, and the Reason.
-const HOPELESS: [(&str, &str, &str); 11] = [
-    ("volume", "storageType: PersistentVolume, persistentVolume: {claimName: c}", "Unsupported: "),
+const HOPELESS: [(&str, &str, &str); 10] = [
     ("drill", "storageType: S3, backupPolicy: {drillSchedule: \"@daily\"}", "Unsupported: "),
     ("minute", "storageType: S3, backupPolicy: {schedule: \"61 * * * *\"}", "InvalidSchedule: "),
     ("six-fields", "storageType: S3, backupPolicy: {schedule: \"0 0 3 * * *\"}", "InvalidSchedule: "),

@@ -16,6 +16,7 @@ fn every_form_is_taken_by_the_api_server() {
             "spec.etcdEndpoints",
         ),
         ("--kubeadm --bucket etcd-backups --every 6h --keep 4 --backup-timeout 1h", "spec.kubeadm"),
+        ("etcd-a --volume-size 10Gi --storage-class fast", "spec.clusterName"),
         ("etcd-a --bucket etcd-backups --schedule @daily --time-zone Europe/Amsterdam --suspend", "spec.clusterName"),
         (
             "etcd-a --bucket etcd-backups --region r --ca-secret ca --server-side-encryption aws:kms --kms-key-id k \
@@ -23,7 +24,8 @@ fn every_form_is_taken_by_the_api_server() {
             "spec.clusterName",
         ),
     ] {
-        let output = namespace.run(&format!("create {line} --ambient --dry-run=server"));
+        let access = if line.contains("--volume-size") { "" } else { "--ambient" };
+        let output = namespace.run(&format!("create {line} {access} --dry-run=server"));
         assert_eq!(output.code, Some(0), "{line}: {output}");
         assert!(output.stderr.contains(says), "{line}: {output}");
     }

@@ -33,6 +33,7 @@ mod outages;
 mod pages;
 mod permissions;
 mod pv_read;
+mod pv_write;
 mod retention;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;

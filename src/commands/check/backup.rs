@@ -87,9 +87,9 @@ fn object(cluster: &str, backup: Option<&EtcdBackup>, namespace: &str) -> Check 
     let (shown, status) = (backup.name_any(), backup.status.clone().unwrap_or_default());
     let describe = format!("kubectl -n {namespace} describe etcdbackup {shown}");
     let told = conditions::find(&status.conditions, SUCCEEDED);
-    let stored = if status.succeeded { format!("; it stored {} before", status.s3_path) } else { String::new() };
+    let stored = if status.succeeded { format!("; it stored {} before", status.path()) } else { String::new() };
     match (conditions::verdict(backup), standing(backup).as_str()) {
-        (_, "Succeeded") => Check::ok(name, format!("{shown} stored {}", status.s3_path)),
+        (_, "Succeeded") => Check::ok(name, format!("{shown} stored {}", status.path())),
         (_, "Failed") => {
             Check::failed(name, &Error::backup_failed(format!("{shown}: {}", status.reason)).hint(describe))
         }

@@ -129,8 +129,8 @@ fn place(
             let size = old.count("volumeSizeInMB")?.filter(|size| *size > 0);
             let claim = format!("{cluster}-pvc");
             lines.push(format!(
-                "note: the old snapshots are on the volume of claim {claim}: where it is mounted, \
-                 kubectl etcdbackup get {cluster} --from dir --dir PATH reads it"
+                "note: the old snapshots are on the volume of claim {claim}, and so will be the new ones: \
+                 kubectl etcdbackup get {cluster} --from pv reads it"
             ));
             let claim_name = if size.is_none() { claim } else { String::new() };
             let storage_class = old.text("storageClass")?;

@@ -27,6 +27,7 @@ const FLAGS: &[(&str, &str)] = &[
     ("spec.s3.serverSideEncryption", "--server-side-encryption"),
     ("spec.s3.kmsKeyID", "--kms-key-id"),
     ("spec.s3.layout", "--layout"),
+    ("spec.persistentVolume", "--storage-type, --claim, --volume-size"),
     ("spec.serviceAccountName", "--service-account"),
     ("spec.backupPolicy.backupIntervalInSecond", "--every"),
     ("spec.backupPolicy.schedule", "--schedule"),
@@ -218,6 +219,7 @@ mod tests {
             ("a --bucket bbb --schedule @daily", "spec.backupPolicy.schedule", "--schedule"),
             ("a --bucket bbb --client-auth-secret x", "spec.clientAuthSecret", "--client-auth-secret"),
             ("a --bucket bbb --region r", "spec.s3.region", "--region"),
+            ("a --claim c", "spec.persistentVolume", "--claim"),
             ("--kubeadm --bucket bbb --secret x", "spec.kubeadm", "--kubeadm"),
         ] {
             let error = written(line, ApiDialect::Auto, &fork()).unwrap_err();

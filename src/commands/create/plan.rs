@@ -6,7 +6,7 @@ use kube::api::ObjectMeta;
 
 use super::credentials::SECRET;
 use super::{ApiDialect, Args};
-use crate::api::etcdbackup::{CLUSTER_LABEL, Kubeadm};
+use crate::api::etcdbackup::{CLUSTER_LABEL, Kubeadm, PERSISTENT_VOLUME, S3};
 use crate::api::{EtcdBackupSpec, S3Source, names};
 use crate::error::{Error, Result};
 use crate::snapshot::Layout;
@@ -23,7 +23,7 @@ pub(super) enum Credentials {
     Make,
     /// A Secret that has to be there.
     Named,
-    /// None: the pod's own identity.
+    /// None: the pod's own identity, or storage that needs none.
     Ambient,
 }
 
@@ -56,7 +56,7 @@ impl Plan {
             (None, false) => return Err(missing("CLUSTER")),
         };
         names::check_cluster_name(&cluster)?;
-        let credentials = match (args.ambient, args.with_credentials || args.from.given()) {
+        let credentials = match (args.ambient || args.storage.is_volume(), args.with_credentials || args.from.given()) {
             (true, _) => Credentials::Ambient,
             (false, true) => Credentials::Make,
             (false, false) => Credentials::Named,
@@ -85,6 +85,7 @@ impl Plan {
 /// # Errors
 /// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) naming them.
 pub(super) fn check(args: &Args) -> Result<()> {
+    args.storage.check(args.s3_given())?;
     if args.apply && args.name.is_none() && !args.policy.repeats() {
         return Err(missing("--name, because --apply updates an object of that name"));
     }
@@ -121,15 +122,12 @@ fn missing(what: &str) -> Error {
 }
 
 fn spec(args: &Args, cluster: &str, credentials: Credentials) -> Result<EtcdBackupSpec> {
-    let place = &args.s3;
-    if place.bucket.is_none() && place.path.is_none() {
-        return Err(missing("--bucket NAME"));
-    }
-    let text = |flag: &Option<String>| flag.clone().unwrap_or_default();
-    let secret = match credentials {
-        Credentials::Ambient => String::new(),
-        Credentials::Make | Credentials::Named => args.secret_name().to_owned(),
+    let persistent_volume = args.storage.volume();
+    let s3 = match persistent_volume {
+        Some(_) => None,
+        None => Some(s3_source(args, credentials)?),
     };
+    let text = |flag: &Option<String>| flag.clone().unwrap_or_default();
     let by_name = args.etcd_endpoints.is_empty() && !args.kubeadm;
     Ok(EtcdBackupSpec {
         cluster_name: if by_name { cluster.to_owned() } else { String::new() },
@@ -137,27 +135,54 @@ fn spec(args: &Args, cluster: &str, credentials: Credentials) -> Result<EtcdBack
         kubeadm: args.kubeadm.then(Kubeadm::default),
         client_tls_secret: text(&args.client_tls_secret),
         client_auth_secret: text(&args.client_auth_secret),
-        storage_type: "S3".to_owned(),
-        s3: Some(S3Source {
-            s3_bucket: text(&place.bucket),
-            prefix: text(&place.prefix),
-            path: text(&place.path),
-            aws_secret: secret,
-            endpoint: text(&place.endpoint_url),
-            force_path_style: place.force_path_style,
-            region: text(&place.region),
-            ca_secret: text(&args.ca_secret),
-            server_side_encryption: text(&args.server_side_encryption),
-            kms_key_id: text(&args.kms_key_id),
-            layout: place.layout.filter(|layout| *layout != Layout::Unversioned),
-        }),
+        storage_type: if s3.is_some() { S3 } else { PERSISTENT_VOLUME }.to_owned(),
+        s3,
+        persistent_volume,
         backup_policy: args.policy.policy(),
         service_account_name: text(&args.service_account),
         ..EtcdBackupSpec::default()
     })
 }
 
+fn s3_source(args: &Args, credentials: Credentials) -> Result<S3Source> {
+    let place = &args.s3;
+    if place.bucket.is_none() && place.path.is_none() {
+        return Err(missing("--bucket NAME, or for a PersistentVolume --claim NAME or --volume-size SIZE"));
+    }
+    let text = |flag: &Option<String>| flag.clone().unwrap_or_default();
+    Ok(S3Source {
+        s3_bucket: text(&place.bucket),
+        prefix: text(&place.prefix),
+        path: text(&place.path),
+        aws_secret: match credentials {
+            Credentials::Ambient => String::new(),
+            Credentials::Make | Credentials::Named => args.secret_name().to_owned(),
+        },
+        endpoint: text(&place.endpoint_url),
+        force_path_style: place.force_path_style,
+        region: text(&place.region),
+        ca_secret: text(&args.ca_secret),
+        server_side_encryption: text(&args.server_side_encryption),
+        kms_key_id: text(&args.kms_key_id),
+        layout: place.layout.filter(|layout| *layout != Layout::Unversioned),
+    })
+}
+
 impl Args {
+    /// The first flag that was given and is about S3.
+    fn s3_given(&self) -> Option<&'static str> {
+        let given = [
+            ("--ca-secret", self.ca_secret.is_some()),
+            ("--server-side-encryption", self.server_side_encryption.is_some()),
+            ("--kms-key-id", self.kms_key_id.is_some()),
+            ("--secret", self.secret.is_some()),
+            ("--ambient", self.ambient),
+            ("--with-credentials", self.with_credentials),
+            ("a flag of an AWS profile", self.from.given()),
+        ];
+        self.s3.first_given().or_else(|| given.into_iter().find_map(|(flag, given)| given.then_some(flag)))
+    }
+
     /// The Secret that the object names.
     pub(super) fn secret_name(&self) -> &str {
         self.secret.as_deref().unwrap_or(SECRET)
@@ -225,6 +250,19 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn a_volume_is_a_claim_that_is_there_or_one_that_is_made_and_needs_no_credentials() {
+        let spec = |line: &str| {
+            let plan = plan(line).unwrap();
+            assert_eq!(plan.credentials, Credentials::Ambient, "{line}");
+            serde_json::to_value(plan.spec).unwrap()
+        };
+        let volume = |volume: serde_json::Value| json!({"clusterName": "a", "storageType": "PersistentVolume", "persistentVolume": volume});
+        assert_eq!(spec("a --storage-type persistentvolume --claim disk-7"), volume(json!({"claimName": "disk-7"})));
+        let made = volume(json!({"volumeSizeInMB": 10240, "storageClass": "fast"}));
+        assert_eq!(spec("a --volume-size 10Gi --storage-class fast"), made);
+    }
+
+    #[test]
     fn credentials_are_made_named_or_ambient() {
         assert_eq!(plan("a --bucket bbb --with-credentials").unwrap().credentials, Credentials::Make);
         assert_eq!(plan("a --bucket bbb --profile x").unwrap().credentials, Credentials::Make);
@@ -243,6 +281,11 @@ pub(super) mod tests {
             "a --bucket bbb --api cluster --etcd-endpoints https://e:2379",
             "--kubeadm --bucket bbb --api endpoints",
             "a --bucket bbb --kms-key-id k",
+            "a --storage-type PersistentVolume",
+            "a --claim c --bucket bbb",
+            "a --claim c --ambient",
+            "a --claim c --profile x",
+            "a --storage-type S3 --claim c --bucket bbb",
             "a --bucket bbb --kms-key-id k --server-side-encryption AES256",
         ] {
             assert_eq!(plan(line).unwrap_err().kind(), ErrorKind::Usage, "{line}");
@@ -256,6 +299,9 @@ pub(super) mod tests {
             "a --bucket bbb --every 1h --schedule @daily",
             "a --bucket bbb --time-zone UTC",
             "a --bucket bbb --keep 0",
+            "a --claim c --volume-size 1Gi",
+            "a --claim c --storage-class fast",
+            "a --volume-size 512",
             "a --kubeadm --bucket bbb --etcd-endpoints https://e:2379",
             "a --bucket bbb --etcd-endpoints e:2379",
             "a --bucket bbb --ambient --secret x",

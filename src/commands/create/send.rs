@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use k8s_openapi::api::core::v1::{Secret, Service};
+use k8s_openapi::api::core::v1::{PersistentVolumeClaim, Secret, Service};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, ResourceExt};
@@ -64,6 +64,28 @@ pub(super) async fn require_service(session: &Session, name: &str, ui: &Ui) -> R
         }
         Err(error) if error.kind() == ErrorKind::Denied => {
             ui.say(format!("not checked whether service {name:?} exists: {}", error.message()));
+            Ok(())
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// Finds a missing claim before the backup does.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] when it is missing; the API server's.
+pub(super) async fn require_claim(session: &Session, name: &str, ui: &Ui) -> Result<()> {
+    let claims: Api<PersistentVolumeClaim> = Api::namespaced(session.client.clone(), &session.namespace);
+    match session.request(TIMEOUT, claims.get_metadata(name)).await {
+        Ok(_) => Ok(()),
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            let namespace = &session.namespace;
+            Err(Error::not_found(format!("persistentvolumeclaim {name:?} not found in namespace {namespace:?}"))
+                .hint(format!("kubectl get persistentvolumeclaims -n {namespace}"))
+                .hint("--volume-size 10Gi in place of --claim has the claim CLUSTER-pvc made"))
+        }
+        Err(error) if error.kind() == ErrorKind::Denied => {
+            ui.say(format!("not checked whether claim {name:?} exists: {}", error.message()));
             Ok(())
         }
         Err(error) => Err(error),

@@ -126,9 +126,9 @@ pub(super) fn success(backup: &DynamicObject) -> Result<String> {
     let mut line = format!("{} succeeded  revision={revision} etcd={}", full_name(backup), status.etcd_version);
     // operators that were given a path store exactly there, and their status does not repeat it
     let given = backup.data["spec"]["s3"]["path"].as_str().unwrap_or_default();
-    let path = if status.s3_path.is_empty() { given } else { &status.s3_path };
+    let path = if status.path().is_empty() && !given.is_empty() { format!("s3://{given}") } else { status.url() };
     if !path.is_empty() {
-        line.push_str(&format!("  s3://{path}"));
+        line.push_str(&format!("  {path}"));
     }
     Ok(line)
 }

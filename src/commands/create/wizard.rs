@@ -37,11 +37,12 @@ fn lacks_cluster(args: &Args) -> bool {
 }
 
 fn lacks_bucket(args: &Args) -> bool {
-    args.s3.bucket.is_none() && args.s3.path.is_none()
+    args.s3.bucket.is_none() && args.s3.path.is_none() && !args.storage.is_volume()
 }
 
 fn lacks_access(args: &Args) -> bool {
-    args.secret.is_none() && !args.ambient && !args.with_credentials && !args.from.given()
+    let given = args.secret.is_some() || args.ambient || args.with_credentials || args.from.given();
+    !given && !args.storage.is_volume()
 }
 
 /// Asks for what is missing. With `--dry-run=client` nobody is contacted for suggestions.

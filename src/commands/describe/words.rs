@@ -80,8 +80,10 @@ fn spec(backup: &EtcdBackup) -> Lines {
         place(&mut lines, s3);
     }
     if let Some(volume) = &spec.persistent_volume {
-        let claim = Some(volume.claim_name.clone()).filter(|name| !name.is_empty());
-        lines.say("Claim", claim.unwrap_or_else(|| format!("{cluster}-pvc")));
+        lines.say("Claim", names::claim_of(backup).unwrap_or_default());
+        let size = volume.volume_size_in_mb.filter(|_| volume.claim_name.is_empty());
+        lines
+            .tell("Claim's size", &size.map(|size| format!("{size} MiB, where it has to be made")).unwrap_or_default());
     }
     let policy = spec.backup_policy.clone().unwrap_or_default();
     policy_words(&mut lines, backup, &policy);
@@ -163,10 +165,10 @@ fn next_run(found: &Described, status: &EtcdBackupStatus, now: Timestamp) -> Str
 
 fn snapshot(status: &EtcdBackupStatus) -> Lines {
     let mut lines = Lines::default();
-    if status.s3_path.is_empty() {
+    if status.path().is_empty() {
         return lines;
     }
-    lines.say("Path", format!("s3://{}", status.s3_path));
+    lines.say("Path", status.url());
     lines.tell("Etcd version", &status.etcd_version);
     lines.tell("Revision", &status.etcd_revision.map(|revision| revision.to_string()).unwrap_or_default());
     if let Some(snapshot) = &status.snapshot {

@@ -142,6 +142,12 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &
         match from_service(args, kube, &wanted, ui).await {
             Ok(found) => return Ok(found),
             Err(NoService::Unreachable(error)) if args.from == From::Auto => {
+                if let Some(told) = on_volume(args, kube).await {
+                    ui.say(format!("{}; trying pv", error.message()));
+                    ui.say(format!("s3: not read: {told}"));
+                    kube.patience.lift();
+                    return pv::find(args, &wanted, kube, ui, helpers).await.map_err(|last| both(last, &error));
+                }
                 let skipped = if kube.patience.answered() { "" } else { "backup service not asked: " };
                 ui.say(format!("{skipped}{}; trying s3", error.message()));
                 why = Some(error);
@@ -160,6 +166,14 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &
         true if args.from == From::S3 => Err(error),
         _ => Err(suggest(error, args, kube).await),
     }
+}
+
+/// What says that the snapshots are on a volume, where no flag says that they are in S3.
+async fn on_volume(args: &Args, kube: &KubeFlags) -> Option<String> {
+    if args.s3.first_given().is_some() || !kube.patience.answered() {
+        return None;
+    }
+    pv::told_by_backups(args.cluster(), kube).await
 }
 
 /// Adds which clusters are there, unless that would be asked of an API server that does not answer.

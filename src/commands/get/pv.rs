@@ -18,6 +18,7 @@ use crate::kubernetes::Session;
 use crate::kubernetes::reader::Identity;
 use crate::kubernetes::volume::{self, plan};
 use crate::source::{self, Listing, StoredSnapshot, Wanted, counted};
+pub(super) use claim::told as told_by_backups;
 pub(in crate::commands) use helpers::Helpers;
 use reading::Disk;
 pub(in crate::commands) use reading::Reading;

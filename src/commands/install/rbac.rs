@@ -68,6 +68,7 @@ fn rules() -> Vec<PolicyRule> {
         rule("", &["services", "serviceaccounts"], &watch_and_keep),
         rule("networking.k8s.io", &["networkpolicies"], &watch_and_keep),
         rule("", &["pods"], &["get", "list"]),
+        rule("", &["persistentvolumeclaims"], &["get", "create"]),
         rule("", &["events"], &["list"]),
         rule("events.k8s.io", &["events"], &["create", "patch"]),
     ]

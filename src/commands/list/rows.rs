@@ -34,6 +34,7 @@ pub(super) fn backups(backups: &[EtcdBackup], view: View, now: Timestamp) -> Str
 
 fn backup_row(backup: &EtcdBackup, view: View, now: Timestamp) -> Vec<String> {
     let status = backup.status.clone().unwrap_or_default();
+    let path = status.path();
     let mut row = vec![
         backup.name_any(),
         names::cluster_of(backup),
@@ -47,8 +48,8 @@ fn backup_row(backup: &EtcdBackup, view: View, now: Timestamp) -> Vec<String> {
         row.insert(0, backup.namespace().unwrap_or_default());
     }
     if view.wide {
-        let bytes = status.snapshot.and_then(|snapshot| u64::try_from(snapshot.size).ok());
-        row.extend([status.etcd_version, bytes.map(size).unwrap_or_default(), status.s3_path, status.reason]);
+        let bytes = status.snapshot.as_ref().and_then(|snapshot| u64::try_from(snapshot.size).ok());
+        row.extend([status.etcd_version, bytes.map(size).unwrap_or_default(), path, status.reason]);
     }
     row
 }

@@ -14,7 +14,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 
 use super::Helper;
 use crate::api::etcdbackup::CLUSTER_LABEL;
-use crate::api::names::SIDECAR_PORT;
+use crate::api::names::{CLAIM_LABEL, SIDECAR_PORT, claim_label};
 use crate::kubernetes::FIELD_MANAGER;
 
 /// `app` of the readers' pods.
@@ -96,7 +96,13 @@ impl Reader {
     }
 
     fn labels(&self) -> BTreeMap<String, String> {
-        let own = [("app", APP), (CLUSTER_LABEL, &self.cluster), ("app.kubernetes.io/managed-by", FIELD_MANAGER)];
+        let claim = claim_label(&self.claim);
+        let own = [
+            ("app", APP),
+            (CLUSTER_LABEL, &self.cluster),
+            ("app.kubernetes.io/managed-by", FIELD_MANAGER),
+            (CLAIM_LABEL, &claim),
+        ];
         own.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect()
     }
 

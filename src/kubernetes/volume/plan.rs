@@ -2,7 +2,7 @@
 //!
 //! Source of the rules: Kubernetes, "Persistent Volumes" (access modes, phases, node affinity), v1.34.
 
-use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, Pod};
+use k8s_openapi::api::core::v1::{Node, NodeSelectorRequirement, NodeSelectorTerm, PersistentVolumeClaim, Pod};
 use kube::ResourceExt;
 
 use super::Found;
@@ -38,7 +38,7 @@ pub fn plan(found: &Found) -> Result<Plan> {
         return Err(Error::general(format!("claim {name} is a raw block device, and holds no files"))
             .hint("--print-manual says where it is"));
     }
-    let modes = modes(found);
+    let modes = access_modes(&found.claim);
     let has = |mode: &str| modes.iter().any(|one| one == mode);
     if has("ReadWriteOncePod") {
         return match found.users.first() {
@@ -66,9 +66,10 @@ pub(super) fn uses(pod: &Pod, claim: &str) -> bool {
         && volumes.iter().any(|one| one.persistent_volume_claim.as_ref().is_some_and(|one| one.claim_name == claim))
 }
 
-fn modes(found: &Found) -> Vec<String> {
-    let of_status = found.claim.status.as_ref().and_then(|status| status.access_modes.clone());
-    let of_spec = || found.claim.spec.as_ref().and_then(|spec| spec.access_modes.clone());
+/// The access modes of a claim: those of its volume, else those that it asks for.
+pub fn access_modes(claim: &PersistentVolumeClaim) -> Vec<String> {
+    let of_status = claim.status.as_ref().and_then(|status| status.access_modes.clone());
+    let of_spec = || claim.spec.as_ref().and_then(|spec| spec.access_modes.clone());
     of_status.filter(|modes| !modes.is_empty()).or_else(of_spec).unwrap_or_default()
 }
 

@@ -11,7 +11,7 @@ use kube::{Resource, ResourceExt};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::super::{Context, TIMEOUT, requests, sidecar};
+use super::super::{Context, TIMEOUT, claim as claims, requests, sidecar};
 use super::{Elected, Serving, is_ours};
 use crate::error::{ErrorKind, Result};
 use crate::kubernetes::FIELD_MANAGER;
@@ -33,15 +33,17 @@ pub async fn apply(context: &Context, elected: &Elected<'_>) -> Result<Result<De
         return Ok(Err(taken));
     }
     let deployments = Api::<Deployment>::namespaced(context.session.client.clone(), &elected.leader.plan.namespace);
-    let deployment = sidecar::deployment(elected, &context.settings.image);
+    let one_node = claims::is_on_one_node(&context.session, &elected.leader.plan).await?;
+    let deployment = sidecar::deployment(elected, &context.settings.image, one_node);
     Ok(Ok(requests::apply(&context.session, &deployments, &deployment).await?))
 }
 
-/// Whether all objects of the sidecar are there as they are to be.
-pub fn are_applied(context: &Context, elected: &Elected<'_>) -> bool {
+/// Whether all objects of the sidecar are there as they are to be; `existing` is its Deployment.
+pub fn are_applied(context: &Context, elected: &Elected<'_>, existing: &Deployment) -> bool {
     let caches = &context.caches;
     let account = sidecar::service_account(elected);
-    caches.deployments.has(&sidecar::deployment(elected, &context.settings.image))
+    let one_node = sidecar::is_on_one_node(existing);
+    caches.deployments.has(&sidecar::deployment(elected, &context.settings.image, one_node))
         && caches.services.has(&sidecar::service(elected))
         && caches.policies.has(&sidecar::network_policy(elected))
         && account.is_none_or(|account| caches.accounts.has(&account))

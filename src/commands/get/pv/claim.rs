@@ -3,11 +3,13 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
 use super::PvFlags;
+use crate::api::etcdbackup::PERSISTENT_VOLUME;
 use crate::api::{EtcdBackup, names};
-use crate::cli::Ui;
+use crate::cli::{KubeFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 
@@ -35,14 +37,24 @@ pub(super) async fn choose(cluster: &str, flags: &PvFlags, session: &Session, ui
     only(cluster, &backups)
 }
 
+/// That the newest EtcdBackup of the cluster keeps its snapshots on a volume; `None` where one says otherwise, and
+/// where that cannot be told.
+pub(in crate::commands::get) async fn told(cluster: &str, kube: &KubeFlags) -> Option<String> {
+    let session = Session::connect(kube).await.ok()?;
+    let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
+    newest(cluster, session.request(TIMEOUT, api.list(&ListParams::default())).await.ok()?.items)
+}
+
+fn newest(cluster: &str, backups: Vec<EtcdBackup>) -> Option<String> {
+    let of_cluster = backups.into_iter().filter(|backup| names::cluster_of(backup) == cluster);
+    let newest = of_cluster.max_by_key(|backup| (backup.creation_timestamp().map(|time| time.0), backup.name_any()))?;
+    let claim = names::claim_of(&newest).filter(|_| newest.spec.storage_type == PERSISTENT_VOLUME)?;
+    Some(format!("EtcdBackup {} keeps its snapshots on claim {claim}", newest.name_any()))
+}
+
 fn only(cluster: &str, backups: &[EtcdBackup]) -> Result<String> {
     let of_cluster = backups.iter().filter(|backup| names::cluster_of(backup) == cluster);
-    let volumes = of_cluster.filter_map(|backup| backup.spec.persistent_volume.as_ref());
-    let named = volumes.map(|volume| match volume.claim_name.as_str() {
-        "" => names::claim(cluster),
-        name => name.to_owned(),
-    });
-    let claims: BTreeSet<String> = named.collect();
+    let claims: BTreeSet<String> = of_cluster.filter_map(names::claim_of).collect();
     let all: Vec<&str> = claims.iter().map(String::as_str).collect();
     match all.as_slice() {
         [] => Ok(names::claim(cluster)),
@@ -64,6 +76,19 @@ mod tests {
             "spec": {"clusterName": cluster, "storageType": "PersistentVolume", "persistentVolume": volume}
         }))
         .unwrap()
+    }
+
+    #[test]
+    fn the_newest_backup_says_whether_snapshots_are_on_a_volume() {
+        let mut old = backup("etcd-a", serde_json::json!({"claimName": "mine"}));
+        let mut new = old.clone();
+        new.spec.storage_type = "S3".to_owned();
+        (old.metadata.name, new.metadata.name) = (Some("a".to_owned()), Some("b".to_owned()));
+        assert_eq!(newest("etcd-a", vec![old.clone(), new.clone()]), None);
+        new.metadata.name = Some("0".to_owned());
+        let said = newest("etcd-a", vec![new, old.clone()]).unwrap();
+        assert_eq!(said, "EtcdBackup a keeps its snapshots on claim mine");
+        assert_eq!(newest("etcd-b", vec![old]), None);
     }
 
     #[test]
