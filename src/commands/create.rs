@@ -158,7 +158,8 @@ Examples:
 
 RBAC: create on etcdbackups, with --wait get, with --apply get and patch; to
 look before get on secrets, services, persistentvolumeclaims and
-customresourcedefinitions and list on pods; with --with-credentials create and patch on secrets and configmaps
+customresourcedefinitions and list on pods; with --with-credentials create and
+patch on secrets and configmaps
 
 Exit codes: see kubectl etcdbackup --help";
 
