@@ -124,9 +124,8 @@ fn spec(plan: &Plan, image: &str, role: Role) -> PodSpec {
     spec
 }
 
-/// A volume's driver gives its files to the pods' group once, and not at every start: what the agent wrote since is
-/// for the agent's user alone, and stays so. A disk that one node at a time may have is where another pod with it is;
-/// the first of them is free to choose, because its own label fulfils the term (kubernetes/kubernetes,
+/// A driver gives a volume to the pods' group once: what the agent wrote since stays for its user alone. A disk of one
+/// node is where another pod with it is; the first one chooses, as its own label fulfils the term (kubernetes/kubernetes,
 /// pkg/scheduler/framework/plugins/interpodaffinity/filtering.go, `satisfyPodAffinity`, v1.34).
 fn on_volume(spec: &mut PodSpec, claim: &Claim, one_node: bool) {
     spec.security_context.get_or_insert_default().fs_group_change_policy = Some("OnRootMismatch".to_owned());
@@ -181,8 +180,7 @@ fn ordinary(plan: &Plan, image: &str, role: Role) -> PodSpec {
     }
 }
 
-/// The pod on a node of the control plane, as root, which without capabilities may read its own files and little
-/// more.
+/// The pod on a node of the control plane, as root: without capabilities it may read its own files and little more.
 fn as_root_on_control_plane(spec: &mut PodSpec) {
     let user = PodSecurityContext { run_as_non_root: Some(false), run_as_user: Some(0), ..pod_security() };
     spec.security_context = Some(PodSecurityContext { run_as_group: Some(0), ..user });
