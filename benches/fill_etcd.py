@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
 """Fills an etcd as that of a large cluster: 8,192 values of 64 KiB and 600,000 of 200 bytes, which do not compress.
 
-    fill_etcd.py ENDPOINT
+    fill_etcd.py ENDPOINT [MIB]
 
+MIB is how much the large values are together, 512 if it is left out; there are fewer or more of the small ones alike.
 Prints the size of its database in bytes. Several clients send large transactions as JSON, because one process for each
 would take longer than the etcd. The etcd needs --max-txn-ops 10000; a transaction stays below its 1.5 MiB.
 """
@@ -17,8 +18,9 @@ import threading
 import urllib.parse
 
 CLIENTS = 4
-# of each kind: the first key, how many, their bytes, and how many in a transaction
-KINDS = ((0, 8192, 65536, 16), (10_000, 600_000, 200, 4000))
+MIB = int(sys.argv[2]) if len(sys.argv) > 2 else 512
+# of each kind: the first key, how many transactions, how many keys in each, and the bytes of a value
+KINDS = ((0, MIB, 16, 65536), (1_000_000, 150 * MIB // 512, 4000, 200))
 
 address = urllib.parse.urlsplit(sys.argv[1]).netloc
 local = threading.local()
@@ -48,8 +50,8 @@ def main():
     with concurrent.futures.ThreadPoolExecutor(CLIENTS) as clients:
         done = [
             clients.submit(put, at, each, size)
-            for first, count, size, each in KINDS
-            for at in range(first, first + count, each)
+            for first, transactions, each, size in KINDS
+            for at in range(first, first + transactions * each, each)
         ]
         for one in done:
             one.result()
