@@ -1,10 +1,10 @@
 //! Names of Kubernetes objects that belong to an EtcdBackup or to an etcd cluster.
 
 use kube::ResourceExt;
-use sha2::{Digest, Sha256};
 
 use super::etcdbackup::{CLUSTER_LABEL, EtcdBackup};
 use crate::error::{Error, Result};
+use crate::snapshot::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
 
 /// Most characters of a cluster's name: the names of its Jobs and Services are made from it.
@@ -72,7 +72,7 @@ pub fn claim_label(claim: &str) -> String {
 /// A name that two operators would choose alike: the cluster, cut to 30 characters, and ten hex digits
 /// of the hash of the owner's uid and what the object is for.
 pub fn deterministic(cluster: &str, uid: &str, purpose: &str) -> String {
-    let digest = Sha256::digest(format!("{uid}/{purpose}"));
+    let digest = Sha256::of(format!("{uid}/{purpose}").as_bytes());
     let cut = cluster.get(..30).unwrap_or(cluster).trim_end_matches('-');
     format!("{cut}-{}", Hex(&digest[..5]))
 }

@@ -13,13 +13,13 @@ use k8s_openapi::apimachinery::pkg::api::resource::Quantity;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use kube::Resource;
 use serde::Serialize;
-use sha2::{Digest, Sha256};
 
 use super::argv::directory;
 use super::plan::{Claim, Plan, Source, Store};
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::names::{CLAIM_LABEL, claim_label};
 use crate::kubernetes::FIELD_MANAGER;
+use crate::snapshot::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
 use mounts::{Mount, mounts};
 
@@ -76,7 +76,7 @@ const APPLIED: &str = "etcd.database.coreos.com/applied";
 
 /// The annotations of an object that is to be applied: its own, and the hash of it.
 pub fn applied<K: Resource + Serialize>(object: &K) -> BTreeMap<String, String> {
-    let digest = Sha256::digest(serde_json::to_vec(object).unwrap_or_default());
+    let digest = Sha256::of(&serde_json::to_vec(object).unwrap_or_default());
     let mut annotations = object.meta().annotations.clone().unwrap_or_default();
     annotations.insert(APPLIED.to_owned(), Hex(&digest[..10]).to_string());
     annotations

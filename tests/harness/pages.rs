@@ -2,7 +2,7 @@
 //!
 //! Source: etcd-io/bbolt v1.4.2, internal/common/{page,meta,inode}.go.
 
-use sha2::{Digest, Sha256};
+use aws_lc_rs::digest::{SHA256, digest};
 
 /// The size of the pages that are made here.
 pub const PAGE: usize = 512;
@@ -15,8 +15,8 @@ pub const NO_FREELIST: u64 = u64::MAX;
 
 /// The bytes and the sha256 of them.
 pub fn with_trailer(mut database: Vec<u8>) -> Vec<u8> {
-    let sha256 = Sha256::digest(&database);
-    database.extend_from_slice(&sha256);
+    let sha256 = digest(&SHA256, &database);
+    database.extend_from_slice(sha256.as_ref());
     database
 }
 

@@ -5,11 +5,10 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::sync::{PoisonError, RwLock};
 
-use sha2::{Digest, Sha256};
-
 use crate::agent;
 use crate::agent::args::StoreArgs;
 use crate::error::{Error, Result};
+use crate::snapshot::sha256::Sha256;
 use crate::source::origin::{Failure, Ranges};
 use crate::source::s3::S3Source;
 use crate::source::{Body, Listing, StoredSnapshot, Wanted, object};
@@ -100,7 +99,7 @@ impl Store for Mounted {
 
 /// The hash of every mounted file that the store is opened with.
 fn fingerprint(args: &StoreArgs) -> [u8; 32] {
-    let mut sha = Sha256::new();
+    let mut sha = Sha256::default();
     for directory in [&args.aws_secret_dir, &args.aws_config_dir].into_iter().flatten() {
         for path in files(directory) {
             add(&mut sha, &path);
@@ -109,14 +108,14 @@ fn fingerprint(args: &StoreArgs) -> [u8; 32] {
     if let Some(path) = &args.ca_bundle {
         add(&mut sha, path);
     }
-    sha.finalize().into()
+    sha.finish()
 }
 
 fn add(sha: &mut Sha256, path: &Path) {
     // an unreadable file counts as an empty one; opening the store says what is wrong with it
     let content = std::fs::read(path).unwrap_or_default();
     for part in [path.as_os_str().as_encoded_bytes(), &content] {
-        sha.update((part.len() as u64).to_le_bytes());
+        sha.update(&(part.len() as u64).to_le_bytes());
         sha.update(part);
     }
 }

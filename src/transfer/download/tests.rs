@@ -6,10 +6,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use bytes::Bytes;
 use futures::StreamExt;
 use futures::stream;
-use sha2::{Digest, Sha256};
 
 use super::blocks::BLOCK;
 use super::*;
+use crate::snapshot::sha256::Sha256;
 use crate::source::Body;
 use crate::source::origin::{Opening, Ranges, Stream};
 
@@ -26,7 +26,7 @@ const HOW: How = How {
 fn snapshot(bytes: u64) -> Vec<u8> {
     let mut all: Vec<u8> =
         (0..bytes / 8).flat_map(|word| word.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_le_bytes()).collect();
-    let sha = Sha256::digest(&all);
+    let sha = Sha256::of(&all);
     all.extend_from_slice(&sha);
     all
 }

@@ -4,11 +4,11 @@ use std::sync::Mutex;
 
 use futures::TryStreamExt;
 use semver::Version;
-use sha2::{Digest, Sha256};
 use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::error::ErrorKind;
+use crate::snapshot::sha256::Sha256;
 use crate::source::Wanted;
 use crate::source::origin::Failure;
 use crate::source::service::ServiceSource;
@@ -138,7 +138,7 @@ async fn breaking(port: u16, after: u64) -> (u16, Arc<Mutex<Vec<String>>>) {
 async fn a_download_that_breaks_within_the_frame_goes_on_with_a_range_of_plain_bytes() {
     let mut random = fastrand::Rng::with_seed(1);
     let mut whole: Vec<u8> = (0..4 << 20).map(|n| if n % 3 == 0 { random.u8(..) } else { 0 }).collect();
-    whole.extend_from_slice(&Sha256::digest(&whole));
+    whole.extend_from_slice(&Sha256::of(&whole));
     let snapshots = vec![snapshot("3.1.0_0a_etcd.backup", History::First, whole.len())];
     let server = start_of(snapshots, whole.clone().into(), Fault::None).await;
     let (port, heads) = breaking(server.port, 1 << 20).await;
