@@ -13,6 +13,26 @@ pub enum OutputFormat {
     Name,
 }
 
+/// How to print what is no Kubernetes object.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum DocumentFormat {
+    Yaml,
+    Json,
+}
+
+impl DocumentFormat {
+    /// `value` in this format.
+    ///
+    /// # Errors
+    /// As [`to_yaml`].
+    pub fn text(self, value: &impl Serialize) -> Result<String> {
+        match self {
+            Self::Yaml => to_yaml(value),
+            Self::Json => to_json(value),
+        }
+    }
+}
+
 /// `object` as a value, to be printed with others.
 ///
 /// # Errors

@@ -10,7 +10,7 @@ use std::time::Duration;
 use clap::{Args as ClapArgs, ValueEnum};
 
 use crate::cli::completion::live;
-use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
+use crate::cli::{DocumentFormat, KubeFlags, S3ReadFlags, Ui};
 use crate::error::Result;
 use crate::kubernetes::Session;
 use report::Report;
@@ -46,7 +46,7 @@ pub struct Args {
     write: bool,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", value_enum)]
-    output: Option<Format>,
+    output: Option<DocumentFormat>,
 }
 
 const EXAMPLES: &str = "\
@@ -83,12 +83,6 @@ pub(super) enum Checked {
     Credentials,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Json,
-    Yaml,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -103,10 +97,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         permissions::check(&session, &args.commands, &mut report).await?;
         backup::check(&args, &session, &operator, (kube, ui), &mut report).await?;
     }
-    match args.output {
-        Some(Format::Json) => ui.document(output::to_json(&report.value())?)?,
-        Some(Format::Yaml) => ui.document(output::to_yaml(&report.value())?)?,
-        None => {}
+    if let Some(format) = args.output {
+        ui.document(format.text(&report.value())?)?;
     }
     report.verdict()
 }

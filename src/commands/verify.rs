@@ -5,9 +5,9 @@ mod report;
 
 use std::sync::Arc;
 
-use clap::{Args as ClapArgs, ValueEnum, ValueHint};
+use clap::{Args as ClapArgs, ValueHint};
 
-use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
+use crate::cli::{DocumentFormat, KubeFlags, S3ReadFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::bolt::{Database, ReadAt};
 use crate::snapshot::proof::{self, Verdict};
@@ -35,7 +35,7 @@ pub struct Args {
     s3: S3ReadFlags,
     /// Print all that was found, also of a snapshot that fails
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<DocumentFormat>,
 }
 
 const EXAMPLES: &str = "\
@@ -60,12 +60,6 @@ RBAC: none; with --secret:
 
 Exit codes: see kubectl etcdbackup --help";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Yaml,
-    Json,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -83,8 +77,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     })?;
     report.warnings().iter().for_each(|warning| ui.warn(warning));
     match args.output {
-        Some(Format::Json) => ui.document(output::to_json(&report)?)?,
-        Some(Format::Yaml) => ui.document(output::to_yaml(&report)?)?,
+        Some(format) => ui.document(format.text(&report)?)?,
         None if report.wrong.is_none() => ui.data(report.line())?,
         None => {}
     }

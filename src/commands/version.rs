@@ -7,7 +7,7 @@ use k8s_openapi::api::apps::v1::Deployment;
 use kube::Api;
 
 use crate::VERSION;
-use crate::cli::{KubeFlags, Ui, output};
+use crate::cli::{DocumentFormat, KubeFlags, Ui};
 use crate::error::{Error, Result};
 use crate::kubernetes::Session;
 
@@ -24,8 +24,8 @@ pub struct Args {
     #[arg(long)]
     client: bool,
     /// Output format
-    #[arg(short, long, value_name = "FORMAT", value_parser = ["json", "yaml"])]
-    output: Option<String>,
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<DocumentFormat>,
 }
 
 const EXAMPLES: &str = "\
@@ -60,9 +60,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     if let Some(image) = &image {
         value["operatorImage"] = image.as_str().into();
     }
-    match args.output.as_deref() {
-        Some("json") => ui.document(output::to_json(&value)?)?,
-        Some(_) => ui.document(output::to_yaml(&value)?)?,
+    match args.output {
+        Some(format) => ui.document(format.text(&value)?)?,
         None => {
             ui.data(format!("Client Version: v{VERSION}"))?;
             if let Some(image) = &image {

@@ -89,7 +89,7 @@ fn slips_of_create_credentials_and_the_rest() {
         ("install --iam-role-arn etcd-backup", 2, "such as arn:aws:iam::111122223333:role/NAME"),
         ("uninstall", 2, "hint: add --yes, or look with --dry-run=client"),
         ("check etcd-a --for restore", 2, "[possible values: create, get, list, credentials]"),
-        ("version -o yml", 2, "[possible values: json, yaml]"),
+        ("version -o yml", 2, "[possible values: yaml, json]"),
     ]);
 }
 

@@ -6,7 +6,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use k8s_openapi::api::core::v1::{ConfigMap, Secret};
 use kube::Api;
 
@@ -14,7 +14,7 @@ use super::{CONFIGMAP, SECRET};
 use crate::aws::s3::read_ca_bundle;
 use crate::aws::{Access, CredentialSource, ProfileFiles, S3, identity};
 use crate::cli::flags::parse_url;
-use crate::cli::{KubeFlags, S3ReadFlags, Ui};
+use crate::cli::{DocumentFormat, KubeFlags, S3ReadFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 use report::{Check, Report};
@@ -42,7 +42,7 @@ pub struct Args {
     read_only: bool,
     /// Print every field
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<DocumentFormat>,
 }
 
 const EXAMPLES: &str = "\
@@ -68,13 +68,6 @@ RBAC: get on the secret and the configmap; none with --profile
 
 Exit codes: see kubectl etcdbackup --help";
 
-/// How to print the checks.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Yaml,
-    Json,
-}
-
 /// Runs the checks and prints them; the first failed one decides the exit code.
 ///
 /// # Errors
@@ -86,8 +79,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     let source = source(&args, kube, ui).await?;
     let report = Report::new(&source.name, &place, checks(&args, &place, source.found).await);
     match args.output {
-        Some(Format::Json) => ui.document(crate::cli::output::to_json(&report)?)?,
-        Some(Format::Yaml) => ui.document(crate::cli::output::to_yaml(&report)?)?,
+        Some(format) => ui.document(format.text(&report)?)?,
         None => ui.data(report.table())?,
     }
     report.outcome()
