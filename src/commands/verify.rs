@@ -15,6 +15,7 @@ use crate::snapshot::trailer::{TRAILER_BYTES, check_size};
 use crate::snapshot::{Proof, keyspace};
 use crate::source::file::LocalFile;
 use crate::source::look::Look;
+use crate::transfer::blocking;
 use place::Place;
 use report::Report;
 
@@ -174,9 +175,4 @@ fn glance(name: String, reader: &impl ReadAt) -> Result<Report> {
         keyspace::glance(&Database::open(reader)?)
     };
     Report::of_glance(name, reader.size(), look())
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::general(format!("the verification broke off: {error}")))?
 }

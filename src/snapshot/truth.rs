@@ -54,6 +54,11 @@ pub fn revision_of<R: ReadAt + ?Sized>(reader: &R, named: Option<u64>) -> Result
     named.map_or(Ok(()), |named| revision_is(named, found.revision))
 }
 
+/// `1 key`, `2 keys`.
+pub fn counted(keys: u64) -> String {
+    format!("{keys} {}", if keys == 1 { "key" } else { "keys" })
+}
+
 /// Below so many keys a snapshot may be one of a cluster whose users speak the v2 API.
 const FEW_KEYS: u64 = 10;
 
@@ -61,8 +66,8 @@ const FEW_KEYS: u64 = 10;
 /// (etcd-io/etcd, Documentation/op-guide/v2-migration.md; the API is gone since v3.6).
 pub fn v2_warning(keys: u64, found: &Glance) -> Option<String> {
     let may_be = keys < FEW_KEYS && found.storage_version.is_none();
-    let counted = if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") };
     may_be.then(|| {
+        let counted = counted(keys);
         format!("the snapshot holds {counted}: if the cluster is used through the v2 API, its keys are in no snapshot")
     })
 }

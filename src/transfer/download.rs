@@ -29,7 +29,7 @@ use self::blocks::Piece;
 use self::part::{Busy, Shared};
 use self::part_file::{Of, PartFile};
 use self::sequence::{Next, Seen};
-
+use super::blocking;
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::Proof;
 use crate::source::origin::{Failure, Opening, Origin, Ranges, Stream};
@@ -191,11 +191,6 @@ async fn open(path: PathBuf, origin: Origin) -> Result<(PartFile, Vec<u64>)> {
         Origin::Streamed { .. } => PartFile::open(&path, None),
     })
     .await
-}
-
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
-    let done = tokio::task::spawn_blocking(work).await;
-    done.map_err(|error| Error::general(format!("cannot write the file: {error}")))?
 }
 
 fn prove(seen: Seen, origin: &Origin) -> Result<Proof> {

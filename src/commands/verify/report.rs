@@ -121,7 +121,7 @@ impl Report {
     pub(super) fn line(&self) -> String {
         let revision = self.revision.map(|revision| format!("revision {revision}"));
         let version = self.etcd_version.as_ref().map(|version| format!("etcd {version}"));
-        let keys = self.keys.map(|keys| if keys == 1 { "1 key".to_owned() } else { format!("{keys} keys") });
+        let keys = self.keys.map(truth::counted);
         let proved = match &self.sha256 {
             Some(_) => "sha256 and pages verified",
             None => "not proved, only looked at",
