@@ -17,7 +17,7 @@ use crate::source::file::LocalFile;
 use crate::source::look::Look;
 use crate::transfer::blocking;
 use place::Place;
-use report::Report;
+use report::{Report, Wrong};
 
 /// Prove a snapshot: its sha256, its database, and its name
 ///
@@ -166,13 +166,18 @@ async fn quick(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Report> {
 /// What a few pages tell. Reading that fails is an error; bytes that are wrong are a report.
 fn glance(name: String, reader: &impl ReadAt) -> Result<Report> {
     let look = || {
-        check_size(reader.size())?;
-        let mut trailer = [0; TRAILER_BYTES as usize];
-        reader.read_at(reader.size() - TRAILER_BYTES, &mut trailer)?;
-        if trailer == [0; TRAILER_BYTES as usize] {
-            return Err(Error::unproved("the sha256 trailer is missing: its place holds zeros"));
-        }
-        keyspace::glance(&Database::open(reader)?)
+        check_size(reader.size()).map_err(Wrong::Size)?;
+        trailer_is_there(reader).map_err(Wrong::Trailer)?;
+        Database::open(reader).and_then(|database| keyspace::glance(&database)).map_err(Wrong::Pages)
     };
     Report::of_glance(name, reader.size(), look())
+}
+
+fn trailer_is_there(reader: &impl ReadAt) -> Result<()> {
+    let mut trailer = [0; TRAILER_BYTES as usize];
+    reader.read_at(reader.size() - TRAILER_BYTES, &mut trailer)?;
+    match trailer == [0; TRAILER_BYTES as usize] {
+        true => Err(Error::unproved("the sha256 trailer is missing: its place holds zeros")),
+        false => Ok(()),
+    }
 }

@@ -154,11 +154,20 @@ fn a_quick_look_at_a_large_object_needs_few_requests() {
     let gets = network.heads().iter().filter(|head| head.starts_with("GET ")).count();
     assert!((1..=8).contains(&gets), "{gets} requests");
 
-    let mut cut = bytes;
+    let mut cut = bytes.clone();
     cut.truncate(cut.len() - 4096);
     bucket.put("large", &cut);
     let output = sandbox.run(&line);
     assert!(output.code == Some(4) && output.stderr.contains("incomplete"), "{output}");
+
+    let mut damaged = bytes;
+    // both meta pages
+    damaged[..2 * 4096].fill(0xff);
+    bucket.put("large", &damaged);
+    let output = sandbox.run(&line);
+    let checks = &serde_json::from_slice::<serde_json::Value>(&output.stdout).unwrap()["checks"];
+    assert_eq!((output.code, &checks["size"]), (Some(4), &"ok".into()), "{output}");
+    assert!(checks["bolt"].is_string(), "{output}");
 }
 
 #[test]

@@ -49,6 +49,13 @@ struct Checks {
     name: Option<String>,
 }
 
+/// Which check a quick look ended with, and why.
+pub(super) enum Wrong {
+    Size(Error),
+    Trailer(Error),
+    Pages(Error),
+}
+
 fn shown<T>(result: &Result<T>) -> String {
     result.as_ref().map_or_else(|error| error.message().to_owned(), |_| "ok".to_owned())
 }
@@ -72,17 +79,19 @@ impl Report {
     ///
     /// # Errors
     /// What kept them from being read.
-    pub(super) fn of_glance(file: String, bytes: u64, glance: Result<Glance>) -> Result<Self> {
+    pub(super) fn of_glance(file: String, bytes: u64, glance: Result<Glance, Wrong>) -> Result<Self> {
         let report = Self { file, bytes, ..Self::default() };
-        match glance {
-            Ok(glance) => {
-                Ok(Self { checks: Checks { size: "ok".to_owned(), ..Checks::default() }, ..report }.named(glance))
-            }
-            Err(error) if error.kind() == ErrorKind::Unproved => {
-                let checks = Checks { size: error.message().to_owned(), ..Checks::default() };
-                Ok(Self { checks, wrong: Some(error), ..report })
-            }
-            Err(error) => Err(error),
+        let size_is_right = Checks { size: "ok".to_owned(), ..Checks::default() };
+        let said = |error: &Error| error.message().to_owned();
+        let (checks, error) = match glance {
+            Ok(glance) => return Ok(Self { checks: size_is_right, ..report }.named(glance)),
+            Err(Wrong::Size(error)) => (Checks { size: said(&error), ..Checks::default() }, error),
+            Err(Wrong::Trailer(error)) => (Checks { sha256: Some(said(&error)), ..size_is_right }, error),
+            Err(Wrong::Pages(error)) => (Checks { bolt: Some(said(&error)), ..size_is_right }, error),
+        };
+        match error.kind() {
+            ErrorKind::Unproved => Ok(Self { checks, wrong: Some(error), ..report }),
+            _ => Err(error),
         }
     }
 
