@@ -61,7 +61,7 @@ pub(super) async fn or_free(s3: &S3, key: &str, wanted: &Metadata) -> Result<Opt
 /// The object's own last 32 bytes, in hex.
 async fn trailer(s3: &S3, key: &str, etag: Option<&str>, size: u64) -> Result<String> {
     let range = format!("bytes={}-{}", size - TRAILER_BYTES, size - 1);
-    let tail = s3.open(key, etag, Some(range)).await?.body.collect().await;
+    let tail = s3.open(key, etag, &range).await?.body.collect().await;
     let tail = tail.map_err(|error| Error::general(format!("s3: reading {}: {error}", s3.url(key))))?;
     Ok(Hex(&tail.into_bytes()).to_string())
 }

@@ -47,7 +47,7 @@ pub async fn list(s3: &S3, prefix: &str) -> Result<Page> {
 /// # Errors
 /// As [`explain`].
 pub async fn read(s3: &S3, key: &str) -> Result<()> {
-    s3.open(key, None, Some("bytes=0-0".to_owned())).await.map(drop)
+    s3.open(key, None, "bytes=0-0").await.map(drop)
 }
 
 /// Writes a small object.
@@ -58,15 +58,6 @@ pub async fn write(s3: &S3, key: &str) -> Result<()> {
     let body = aws_sdk_s3::primitives::ByteStream::from_static(b"written by kubectl etcdbackup credentials check\n");
     let put = s3.client.put_object().bucket(&s3.bucket).key(key).body(body).send().await;
     put.map(drop).map_err(|error| explain(&error, &format!("writing {}", s3.url(key)), s3))
-}
-
-/// Deletes an object.
-///
-/// # Errors
-/// As [`explain`].
-pub async fn delete(s3: &S3, key: &str) -> Result<()> {
-    let deleted = s3.client.delete_object().bucket(&s3.bucket).key(key).send().await;
-    deleted.map(drop).map_err(|error| explain(&error, &format!("deleting {}", s3.url(key)), s3))
 }
 
 #[cfg(test)]

@@ -172,13 +172,13 @@ impl S3 {
         }
     }
 
-    /// Opens an object, only as long as it is still the one with `etag`; `range` as in HTTP.
+    /// A few bytes of an object, where an `etag` is given only of the object that has it; `range` as in HTTP.
     ///
     /// # Errors
     /// As [`explain`].
-    pub async fn open(&self, key: &str, etag: Option<&str>, range: Option<String>) -> Result<GetObjectOutput> {
-        let request = self.client.get_object().bucket(&self.bucket).key(key);
-        let request = request.set_if_match(etag.map(str::to_owned)).set_range(range);
+    pub async fn open(&self, key: &str, etag: Option<&str>, range: &str) -> Result<GetObjectOutput> {
+        let request = self.client.get_object().bucket(&self.bucket).key(key).range(range);
+        let request = request.set_if_match(etag.map(str::to_owned));
         request.send().await.map_err(|error| explain(&error, &format!("reading {}", self.url(key)), self))
     }
 

@@ -153,8 +153,8 @@ impl Bucket<'_> {
     }
 
     pub fn get(&self, key: &str) -> Vec<u8> {
-        let body = async { self.s3.open(key, None, None).await.unwrap().body.collect().await };
-        self.server.runtime.block_on(body).unwrap().to_vec()
+        let get = self.s3.client.get_object().bucket(&self.s3.bucket).key(key).send();
+        self.server.runtime.block_on(async { get.await.unwrap().body.collect().await }).unwrap().to_vec()
     }
 
     /// A value of the object's own metadata.

@@ -37,7 +37,7 @@ pub(in crate::commands) async fn all(s3: &S3, prefix: &str, unwritten: Option<&'
     let put = match written {
         None => Check::skipped("put", unwritten.unwrap_or_default()),
         Some(Err(error)) => failed(s3, "put", &error),
-        Some(Ok(())) => put(s3, &key, probe::delete(s3, &key).await),
+        Some(Ok(())) => put(s3, &key, s3.delete(&key).await),
     };
     vec![list, get, put]
 }
