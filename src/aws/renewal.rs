@@ -7,13 +7,21 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_credential_types::Credentials;
 use aws_sdk_s3::config::IdentityCache;
+use aws_smithy_runtime_api::box_error::BoxError;
 use aws_smithy_runtime_api::client::identity::{
     IdentityFuture, ResolveCachedIdentity, SharedIdentityCache, SharedIdentityResolver,
 };
-use aws_smithy_runtime_api::client::interceptors::context::InterceptorContext;
+use aws_smithy_runtime_api::client::interceptors::context::{
+    BeforeDeserializationInterceptorContextMut, BeforeTransmitInterceptorContextRef, InterceptorContext,
+};
+use aws_smithy_runtime_api::client::interceptors::{Intercept, dyn_dispatch_hint};
+use aws_smithy_runtime_api::client::orchestrator::HttpRequest;
 use aws_smithy_runtime_api::client::retries::classifiers::{ClassifyRetry, RetryAction};
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
-use aws_smithy_types::config_bag::ConfigBag;
+use aws_smithy_types::config_bag::{ConfigBag, Storable, StoreReplace};
+
+/// A header of our own in an answer: the access key id of the request.
+const SIGNED_WITH: &str = "x-kubectl-etcdbackup-signed-with";
 
 /// The SDK's cache of credentials, which is emptied when the store calls them expired, and what says then whether
 /// another try is worth it.
@@ -38,13 +46,16 @@ struct Known {
 }
 
 impl Known {
-    /// The store calls the credentials expired: whether others may come, and whether they have to be asked for.
-    fn refused(&mut self) -> (bool, bool) {
+    /// The store calls credentials expired, if it is known those with the id `used`: whether others may come, and
+    /// whether they have to be asked for.
+    fn refused(&mut self, used: Option<&str>) -> (bool, bool) {
         match (&self.given, &self.expired) {
             // another request has asked already
             (None, expired) => (expired.is_some(), false),
             // what came in their place are the same
             (Some(given), Some(expired)) if given == expired => (false, false),
+            // a late answer to a request from before others came
+            (Some(_), Some(expired)) if used == Some(expired) => (true, false),
             (Some(_), _) => {
                 self.expired = self.given.take();
                 (true, true)
@@ -96,7 +107,8 @@ impl ClassifyRetry for Renewal {
             return RetryAction::NoActionIndicated;
         }
         let mut state = self.state();
-        let (worth_it, ask) = state.known.refused();
+        let used = context.response().and_then(|response| response.headers().get(SIGNED_WITH));
+        let (worth_it, ask) = state.known.refused(used);
         if ask {
             (state.cache, state.generation) = (empty(), state.generation.wrapping_add(1));
         }
@@ -108,6 +120,54 @@ impl ClassifyRetry for Renewal {
 
     fn name(&self) -> &'static str {
         "expired credentials"
+    }
+}
+
+/// The access key id that a request was signed with.
+#[derive(Debug)]
+struct SignedWith(String);
+
+impl Storable for SignedWith {
+    type Storer = StoreReplace<Self>;
+}
+
+impl SignedWith {
+    /// Source of the form: Amazon S3 API reference, "Authenticating Requests: Using the Authorization Header".
+    fn read(request: &HttpRequest) -> Option<Self> {
+        let (_, credential) = request.headers().get("authorization")?.split_once("Credential=")?;
+        credential.split_once('/').map(|(id, _)| Self(id.to_owned()))
+    }
+}
+
+/// Writes into each answer for which request it is: when it is judged, the request is gone.
+#[dyn_dispatch_hint]
+impl Intercept for Renewal {
+    fn name(&self) -> &'static str {
+        "expired credentials"
+    }
+
+    fn read_before_transmit(
+        &self,
+        context: &BeforeTransmitInterceptorContextRef<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(id) = SignedWith::read(context.request()) {
+            config.interceptor_state().store_put(id);
+        }
+        Ok(())
+    }
+
+    fn modify_before_deserialization(
+        &self,
+        context: &mut BeforeDeserializationInterceptorContextMut<'_>,
+        _: &RuntimeComponents,
+        config: &mut ConfigBag,
+    ) -> Result<(), BoxError> {
+        if let Some(SignedWith(id)) = config.load::<SignedWith>() {
+            context.response_mut().headers_mut().try_insert(SIGNED_WITH, id.clone())?;
+        }
+        Ok(())
     }
 }
 
@@ -129,12 +189,33 @@ mod tests {
     #[test]
     fn new_credentials_are_asked_for_once_and_the_same_ones_are_not_tried_again() {
         let mut known = Known { given: Some("a".to_owned()), expired: None };
-        assert_eq!(known.refused(), (true, true));
-        assert_eq!(known.refused(), (true, false), "a request beside the first");
+        assert_eq!(known.refused(Some("a")), (true, true));
+        assert_eq!(known.refused(Some("a")), (true, false), "a request beside the first");
         known.given = Some("b".to_owned());
-        assert_eq!(known.refused(), (true, true), "these can expire too");
+        assert_eq!(known.refused(Some("b")), (true, true), "these can expire too");
         known.given = Some("b".to_owned());
-        assert_eq!(known.refused(), (false, false), "the same again");
-        assert_eq!(Known::default().refused(), (false, false));
+        assert_eq!(known.refused(Some("b")), (false, false), "the same again");
+        assert_eq!(Known::default().refused(None), (false, false));
+    }
+
+    #[test]
+    fn a_late_answer_about_old_credentials_says_nothing_about_new_ones() {
+        let mut known = Known { given: Some("b".to_owned()), expired: Some("a".to_owned()) };
+        assert_eq!(known.refused(Some("a")), (true, false));
+        assert_eq!(known.given.as_deref(), Some("b"), "they are still in use");
+        assert_eq!(known.refused(None), (true, true), "it is not known which");
+    }
+
+    #[test]
+    fn the_key_of_a_request_is_read_from_its_signature() {
+        let read = |header: &'static str| {
+            let mut request = HttpRequest::empty();
+            request.headers_mut().insert("authorization", header);
+            SignedWith::read(&request).map(|SignedWith(id)| id)
+        };
+        let signed =
+            "AWS4-HMAC-SHA256 Credential=AKID/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=f";
+        assert_eq!(read(signed).as_deref(), Some("AKID"));
+        assert_eq!((read("Bearer x"), read("Credential=x")), (None, None));
     }
 }

@@ -125,7 +125,8 @@ impl S3 {
         let renewal = Renewal::new();
         let conf = aws_sdk_s3::config::Builder::from(&config)
             .identity_cache(renewal.clone())
-            .retry_classifier(renewal)
+            .retry_classifier(renewal.clone())
+            .interceptor(renewal)
             .force_path_style(access.force_path_style)
             .request_checksum_calculation(RequestChecksumCalculation::WhenRequired)
             .response_checksum_validation(match access.endpoint_url {
