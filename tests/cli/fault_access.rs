@@ -3,7 +3,7 @@
 use insta::assert_snapshot;
 
 use crate::fault_get::{LEFT, assert_got, files, get_again, shown};
-use crate::fault_store::{Fault, KEYS, MIB, Request, Store, snapshot};
+use crate::fault_store::{Fault, KEYS, MIB, NAME, Request, Store, snapshot};
 use crate::sandbox::Sandbox;
 
 /// What AWS answers in a region that the bucket is not in, each form with the region in another place.
@@ -32,6 +32,12 @@ fn a_bucket_in_another_region_is_asked_there() {
         let output = sandbox.run("list etcd-a --from s3 --bucket bbb -o name");
         assert_eq!(output.code, Some(0), "{output}");
     }
+    // a question for headers is refused without a text
+    let (store, mut sandbox) = (in_europe(ELSEWHERE[0]), Sandbox::with_keys(KEYS));
+    sandbox.set("AWS_ENDPOINT_URL_S3", &store.url);
+    let output = sandbox.run(&format!("verify --quick s3://bbb/v1/etcd-a/{NAME}"));
+    assert_eq!(output.code, Some(0), "{output}");
+    assert!(output.stderr.contains("s3: bucket bbb is in eu-west-1, not us-east-1; asked there\n"), "{output}");
 }
 
 #[test]

@@ -234,9 +234,7 @@ async fn converse(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
             fault
         };
         match &request.range {
-            _ if request.head.starts_with("head ") => {
-                client.write_all(b"HTTP/1.1 404 No\r\ncontent-length: 0\r\n\r\n").await?
-            }
+            _ if request.head.starts_with("head ") => client.write_all(headers(fault, shared).as_bytes()).await?,
             _ if matches!(fault, Fault::Refuse(..)) => refuse(&mut client, fault).await?,
             None => client.write_all(listing(&request.head, shared).as_bytes()).await?,
             Some(range) => object(&mut client, &request, range.clone(), fault, shared).await?,
@@ -247,6 +245,17 @@ async fn converse(mut client: TcpStream, shared: &Shared) -> io::Result<()> {
 fn asked(head: &str) -> Option<Range<u64>> {
     let (first, last) = head.split_once("range: bytes=")?.1.lines().next()?.split_once('-')?;
     Some(first.parse().ok()?..last.parse::<u64>().ok()? + 1)
+}
+
+/// The answer to a question for the object's headers.
+fn headers(fault: Fault, shared: &Shared) -> String {
+    match fault {
+        Fault::Refuse(status, _, _, headers) => format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n{headers}\r\n"),
+        _ => {
+            let (size, etag) = (shared.bytes.len(), shared.etag.lock().unwrap());
+            format!("HTTP/1.1 200 OK\r\netag: {etag}\r\ncontent-length: {size}\r\n\r\n")
+        }
+    }
 }
 
 async fn refuse(client: &mut TcpStream, fault: Fault) -> io::Result<()> {

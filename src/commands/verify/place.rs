@@ -143,9 +143,12 @@ async fn origin(place: &Place, flags: &S3ReadFlags, kube: &KubeFlags, ui: &Ui) -
     let Place::S3 { bucket, key } = place else { return Err(Error::usage("not a place in S3")) };
     let mut flags = flags.clone();
     flags.place.path = Some(format!("{bucket}/{key}"));
-    let s3 = resolve("", &flags, kube, ui).await?.s3;
-    let (etag, size) = version(&s3, key).await?;
-    Ok((object::origin(&s3, key, &etag, size).await, How::NETWORK))
+    let mut place = resolve("", &flags, kube, ui).await?;
+    let (etag, size) = match version(&place.s3, key).await {
+        Err(_) if place.follow(ui) => version(&place.s3, key).await?,
+        found => found?,
+    };
+    Ok((object::origin(&place.s3, key, &etag, size).await, How::NETWORK))
 }
 
 /// The ETag and size of the object: all requests must be answered by this version of it.
