@@ -105,6 +105,11 @@ fn with_a_server_that_refuses_connections() {
     let flags = format!("--server https://127.0.0.1:{port}");
     goes_on("refusing", &flags, &format!("The connection to the server 127.0.0.1:{port} was refused"));
     names_the_way(&flags, 1, "was refused");
+    for verb in ["get", "list"] {
+        let (_, _, stderr) = run(&Sandbox::with_keys(READER), &format!("{verb} etcd-a {flags}"));
+        let hints = stderr.lines().filter(|line| line.starts_with("hint: ")).count();
+        assert_eq!(hints, 2, "the address, and the way without it: {stderr}");
+    }
 }
 
 #[test]

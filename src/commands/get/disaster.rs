@@ -23,12 +23,9 @@ pub(in crate::commands) fn advise(
         };
     }
     let namespace = kubernetes::namespace(kube);
-    error
-        .hint(format!(
-            "without Kubernetes: kubectl etcdbackup {verb} {cluster} -n {namespace} --from s3 --bucket BUCKET --region REGION"
-        ))
-        .hint(format!(
-            "with --prefix PREFIX if the backups have one, and --endpoint-url URL if the store is not AWS; \
-             from a mounted disk: kubectl etcdbackup {verb} {cluster} --from dir --dir PATH"
-        ))
+    error.hint(format!(
+        "without Kubernetes: kubectl etcdbackup {verb} {cluster} -n {namespace} --from s3 --bucket BUCKET --region REGION, \
+         with --prefix PREFIX if the backups have one, and --endpoint-url URL if the store is not AWS; \
+         from a mounted disk: kubectl etcdbackup {verb} {cluster} --from dir --dir PATH"
+    ))
 }

@@ -158,7 +158,10 @@ impl Recorded {
     async fn of(cluster: &str, operator: (Option<&OperatorWide>, bool), session: &Session, ui: &Ui) -> Result<Self> {
         let api: Api<EtcdBackup> = Api::namespaced(session.client.clone(), &session.namespace);
         let backups = session.request(TIMEOUT, api.list(&ListParams::default())).await.map_err(|error| {
-            error.context("looking for the bucket in the cluster's EtcdBackup").hint("or name it with --bucket")
+            let error = error.context("looking for the bucket in the cluster's EtcdBackup");
+            // where nobody answers, the whole way without Kubernetes is told instead
+            let silent = matches!(error.kind(), ErrorKind::General | ErrorKind::TimedOut);
+            if silent { error } else { error.hint("or name it with --bucket") }
         })?;
         let backups: Vec<EtcdBackup> = backups.into_iter().filter(|found| cluster_of(found) == cluster).collect();
         let operator = match operator {
