@@ -188,7 +188,9 @@ async fn list(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Resu
             Err(error) => listed.failed.push(error),
         }
     }
-    if args.cluster.is_some() || place.path.is_some() {
+    // the service is reached through the API server alone
+    let silent = args.from == From::Service && !listed.failed.is_empty() && !kube.patience.answered();
+    if (args.cluster.is_some() || place.path.is_some()) && !silent {
         let cluster = args.cluster.as_deref().unwrap_or_default();
         say_what_is_on_volumes(&listed.backups, args, ui);
         let found = stored::find(cluster, args.from, args.history.as_deref(), &args.s3, kube, ui).await;

@@ -155,6 +155,14 @@ fn whoever_asks_for_the_service_alone_has_no_other_way_and_waits_longer() {
 }
 
 #[test]
+fn a_server_that_did_not_answer_for_the_objects_is_not_asked_for_the_service() {
+    let (address, taken) = silent(None);
+    let line = format!("list etcd-a --from service --server http://{address} --request-timeout 1s");
+    let (code, _, stderr) = run(&Sandbox::with_keys(READER), &line);
+    assert_eq!((code, taken.load(Ordering::SeqCst)), (Some(6), 1), "{stderr}");
+}
+
+#[test]
 fn with_a_credential_plugin_that_hangs_or_is_missing() {
     for (name, exec, why, code) in [
         ("hangs", "command: sleep, args: ['40']", "credential plugin \"sleep\" did not end within 5s", 6),
