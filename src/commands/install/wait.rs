@@ -22,10 +22,10 @@ const POLL: Duration = Duration::from_secs(1);
 /// # Errors
 /// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut) with what keeps the operator's pod; the API server's.
 pub async fn until_running(session: &Session, timeout: Duration, ui: &Ui) -> Result<()> {
-    let end = Instant::now() + timeout;
+    let started = Instant::now();
     let crds = Api::<CustomResourceDefinition>::all(session.client.clone());
     while !is_established(&session.request(TIMEOUT, crds.get(CRD)).await?) {
-        if Instant::now() >= end {
+        if started.elapsed() >= timeout {
             return Err(timed_out(&format!("customresourcedefinitions/{CRD}"))
                 .hint(format!("kubectl describe customresourcedefinition {CRD}")));
         }
@@ -34,7 +34,7 @@ pub async fn until_running(session: &Session, timeout: Duration, ui: &Ui) -> Res
     let deployments = Api::<Deployment>::namespaced(session.client.clone(), &session.namespace);
     let mut said = false;
     while !is_available(&session.request(TIMEOUT, deployments.get(OPERATOR)).await?) {
-        if Instant::now() >= end {
+        if started.elapsed() >= timeout {
             return Err(explained(session).await);
         }
         if !said {
