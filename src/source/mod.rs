@@ -20,6 +20,9 @@ use semver::Version;
 use crate::error::{Error, Result};
 use crate::snapshot::{History, SnapshotName};
 
+/// What to do where a history has to be named.
+pub const CHOOSE_HISTORY: &str = "choose one with --history NAME, or --history latest";
+
 /// The bytes of a snapshot as they arrive; an error instead of a short end.
 pub type Body = BoxStream<'static, Result<Bytes>>;
 
@@ -126,7 +129,12 @@ pub fn suits(wanted: &Version, stored: &Version) -> bool {
         || (wanted.major, wanted.minor, stored.major, stored.minor) == (3, 0, 2, 3)
 }
 
-fn choose_history<'a>(stored: &'a [StoredSnapshot], wanted: Option<&str>) -> Result<Option<&'a History>> {
+/// The history that is `wanted`, else the only one; `None` where nothing is stored.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) for one that holds no snapshot, and for more than one
+/// where none is wanted.
+pub fn choose_history<'a>(stored: &'a [StoredSnapshot], wanted: Option<&str>) -> Result<Option<&'a History>> {
     let mut histories: Vec<&History> = stored.iter().map(|snapshot| &snapshot.history).collect();
     histories.sort();
     histories.dedup();
@@ -135,7 +143,8 @@ fn choose_history<'a>(stored: &'a [StoredSnapshot], wanted: Option<&str>) -> Res
         Some("latest") => Ok(histories.last().copied()),
         Some(name) => match histories.iter().find(|history| history.name() == name) {
             Some(history) => Ok(Some(history)),
-            None => Err(Error::not_found(format!("no history {name:?} (found: {})", names()))),
+            None if histories.is_empty() => Ok(None),
+            None => Err(Error::not_found(format!("no history {name:?} (found: {})", names())).hint(CHOOSE_HISTORY)),
         },
         None if histories.len() > 1 => {
             let mut lines =
@@ -147,7 +156,7 @@ fn choose_history<'a>(stored: &'a [StoredSnapshot], wanted: Option<&str>) -> Res
                     lines.push_str(&format!("\n  {}: newest {}", history.name(), newest.name));
                 }
             }
-            Err(Error::not_found(lines).hint("choose one with --history NAME, or --history latest"))
+            Err(Error::not_found(lines).hint(CHOOSE_HISTORY))
         }
         None => Ok(histories.first().copied()),
     }
@@ -193,7 +202,10 @@ mod tests {
         let history = |name: &str| Wanted { history: Some(name.to_owned()), ..Wanted::default() };
         assert_eq!(pick(&all, history("latest")), Ok(2));
         assert_eq!(pick(&all, history("first")), Ok(255));
-        assert!(pick(&all, history("nope")).is_err());
+        let error = pick(&all, history("nope")).unwrap_err();
+        assert_eq!(error.message(), "no history \"nope\" (found: first, 20260101T000000Z_ab)");
+        assert_eq!(error.hints(), [CHOOSE_HISTORY]);
+        assert_eq!(pick(&[], history("nope")).unwrap_err().message(), "no snapshots found");
     }
 
     #[test]

@@ -13,7 +13,7 @@ use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
 use crate::source::s3::{S3Source, probe};
 use crate::source::service::ServiceSource;
-use crate::source::{Listing, StoredSnapshot, Wanted, path};
+use crate::source::{Listing, StoredSnapshot, Wanted, choose_history, path};
 
 /// What is stored, as far as it can be told.
 #[derive(Default)]
@@ -146,15 +146,9 @@ async fn listed(place: &Resolved, cluster: &str, history: Option<&str>, ui: &Ui)
 fn of_history(listing: Listing, wanted: Option<&str>) -> Result<Vec<StoredSnapshot>> {
     let mut found = listing.snapshots;
     found.sort_by(|a, b| (&b.history, &b.name).cmp(&(&a.history, &a.name)));
-    let Some(wanted) = wanted else { return Ok(found) };
-    let latest = found.first().map(|newest| newest.history.clone());
-    found.retain(|snapshot| match wanted {
-        "latest" => Some(&snapshot.history) == latest.as_ref(),
-        name => snapshot.history.name() == name,
-    });
-    if found.is_empty() {
-        let error = Error::not_found(format!("no history {wanted:?} holds a snapshot"));
-        return Err(error.hint("leave out --history to see all of them"));
+    if wanted.is_some() {
+        let history = choose_history(&found, wanted)?.cloned();
+        found.retain(|snapshot| Some(&snapshot.history) == history.as_ref());
     }
     Ok(found)
 }

@@ -10,7 +10,7 @@ use super::request::Base;
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::layout::{Entry, classify};
 use crate::snapshot::{History, SnapshotName};
-use crate::source::{StoredSnapshot, Wanted};
+use crate::source::{CHOOSE_HISTORY, StoredSnapshot, Wanted};
 
 /// A snapshot as the headers of an answer describe it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -148,9 +148,10 @@ pub(super) fn refuse(status: StatusCode, text: &str, shown: &str) -> Error {
         401 | 403 => error(ErrorKind::Denied),
         404 if said.contains("404 page not found") => Error::not_found(format!("{shown}: no backup is stored"))
             .hint("the first one comes after a whole interval; `kubectl etcdbackup create` takes one now"),
+        404 if said.starts_with("no history ") => error(ErrorKind::NotFound).hint(CHOOSE_HISTORY),
         404 => error(ErrorKind::NotFound),
         408 | 504 => error(ErrorKind::TimedOut),
-        409 => error(ErrorKind::NotFound).hint("choose one with --history NAME, or --history latest"),
+        409 => error(ErrorKind::NotFound).hint(CHOOSE_HISTORY),
         400 if said.contains(INCOMPATIBLE) => {
             let (sentence, suiting) = said.split_once('\n').unwrap_or((&said, "leave out --etcd-version to take it"));
             Error::general(format!("{shown}: {sentence}")).hint(suiting)
@@ -292,6 +293,8 @@ mod tests {
         assert_eq!((suiting.message().lines().count(), suiting.hints()), (1, &["the newest: 7".to_owned()][..]));
         assert_eq!(refused(500, "").message(), "service s: 500 Internal Server Error");
         assert_eq!(refused(500, "a\u{1b}[2Jb").message(), "service s: a [2Jb");
-        assert_eq!(refused(409, "x").hints(), ["choose one with --history NAME, or --history latest"]);
+        for (status, text) in [(409, "x"), (404, "no history \"x\" (found: first)")] {
+            assert_eq!(refused(status, text).hints(), [CHOOSE_HISTORY]);
+        }
     }
 }
