@@ -286,8 +286,9 @@ async fn fetch(found: &Found, target: &Target, args: &Args, stop: &CancellationT
     let (origin, how) = found.origin().await?;
     let name = found.item.name.as_str();
     let progress = Arc::new(Mutex::new(Progress::new(ui, name, origin.size())));
-    if target.left_over().is_some() {
-        ui.say(format!("an earlier download to {} broke off; what it brought is used", target.shown()));
+    if let Some(of_this) = target.earlier(&origin) {
+        let becomes = if of_this { "used" } else { "of another snapshot or source, and is discarded" };
+        ui.say(format!("an earlier download to {} broke off; what it brought is {becomes}", target.shown()));
     }
     ui.say(format!("downloading {name} from {}", found.item.location()));
     let told = Arc::clone(&progress);

@@ -115,6 +115,11 @@ impl Target {
         }
     }
 
+    /// Whether what an earlier download has left is of `origin`; `None` when it has left nothing.
+    pub fn earlier(&self, origin: &Origin) -> Option<bool> {
+        self.left_over()?.is_of(of(origin))
+    }
+
     /// The target in words.
     pub fn shown(&self) -> String {
         match self {
@@ -186,11 +191,15 @@ pub async fn fetch_checked(
 }
 
 async fn open(path: PathBuf, origin: Origin) -> Result<(PartFile, Vec<u64>)> {
-    blocking(move || match &origin {
-        Origin::Ranged { size, identity, .. } => PartFile::open(&path, Some(Of { size: *size, identity })),
-        Origin::Streamed { .. } => PartFile::open(&path, None),
-    })
-    .await
+    blocking(move || PartFile::open(&path, of(&origin))).await
+}
+
+/// What a later run can go on with; nothing of a stream.
+fn of(origin: &Origin) -> Option<Of<'_>> {
+    match origin {
+        Origin::Ranged { size, identity, .. } => Some(Of { size: *size, identity }),
+        Origin::Streamed { .. } => None,
+    }
 }
 
 fn prove(seen: Seen, origin: &Origin) -> Result<Proof> {

@@ -127,6 +127,20 @@ fn an_interrupted_download_says_how_to_go_on_and_does() {
     assert_eq!(store.asked_again().0.len(), 7);
 }
 
+#[test]
+fn what_is_left_of_another_snapshot_is_said_to_be_discarded() {
+    let (store, mut sandbox) = (Store::new(snapshot(8 * MIB), first_two_pass()), Sandbox::with_keys(KEYS));
+    let mut run = begin(&sandbox, &store);
+    store.wait(|_| recorded(&sandbox) >= 2);
+    run.kill().unwrap();
+    run.wait().unwrap();
+    store.replace();
+    store.release();
+    let output = get_again(&mut sandbox, &store.get(), &store);
+    assert!(output.stderr.contains("is of another snapshot or source, and is discarded\n"), "{output}");
+    assert_eq!(store.asked_again().1, store.bytes().len() as u64);
+}
+
 /// The first two parts come, and the next ones stop in their middle.
 fn first_two_pass() -> impl Fn(&Request, &[Request]) -> Fault + Send + Sync {
     |request, _| match &request.range {

@@ -230,6 +230,16 @@ impl LeftOver {
         file.try_lock().ok().map(|()| Self { part, state })
     }
 
+    /// Whether the blocks that were recorded are `of` this; `None` when none were.
+    pub(super) fn is_of(&self, of: Option<Of<'_>>) -> Option<bool> {
+        let records = File::open(&self.state).ok()?;
+        let Some(of) = of else { return Some(false) };
+        match Journal::resume(records, of.size, of.identity).ok()?.1 {
+            Some(blocks) if blocks.is_empty() => None,
+            found => Some(found.is_some()),
+        }
+    }
+
     /// How to go on with `command`, and how to give it up.
     pub fn advice(&self, command: &str) -> String {
         let (part, state) = (self.part.display(), self.state.display());
