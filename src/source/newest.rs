@@ -37,6 +37,12 @@ use crate::snapshot::History;
 /// Most keys that S3 returns for one request.
 pub const PAGE: u32 = 1000;
 
+/// Pages that are read before anything is looked for: a search costs no less.
+const FIRST_PAGES: usize = 2;
+
+/// The same where all snapshots are of one version, so that the last page has the newest.
+const FIRST_PAGES_OF_ONE_VERSION: usize = 4;
+
 /// A store whose keys can be listed.
 pub trait Lister: Sync {
     /// Why the order of the keys is no help, where that is known without asking.
@@ -92,6 +98,13 @@ pub async fn deciding(lister: &impl Lister, directory: &str, first: Page, wanted
 
 async fn search(lister: &impl Lister, directory: &str, first: Page, wanted: &Wanted) -> Result<Listing, Halt> {
     let mut of_first = Search::begun(lister, directory, first)?;
+    if wanted.history.as_deref().is_none_or(|history| history == History::First.name()) {
+        of_first.turn_pages(FIRST_PAGES).await?;
+        // what lies behind the last version also tells whether there are histories
+        if of_first.count_versions().await? == 1 {
+            of_first.turn_pages(FIRST_PAGES_OF_ONE_VERSION).await?;
+        }
+    }
     let held = histories(&mut of_first).await?;
     let mut listing = Listing { extent: Extent::Deciding, ..Listing::default() };
     for history in chosen(&held, wanted.history.as_deref()) {

@@ -47,7 +47,7 @@ pub async fn histories<L: Lister>(search: &mut Search<'_, L>) -> Result<BTreeSet
         if found.len() > MOST {
             return Err(Halt::Disorder("there are very many histories"));
         }
-        asked = Some(search.reader.ask(&after, keys).await?);
+        asked = Some(search.reader.ask_beyond(&after, keys).await?);
     }
 }
 

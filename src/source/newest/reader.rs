@@ -62,12 +62,30 @@ pub struct Reader<'a, L> {
     directory: String,
     requests: usize,
     pub seen: Seen,
+    /// What follows the last version, and after which name it was asked for.
+    beyond: Option<(String, Answer)>,
 }
 
 impl<'a, L: Lister> Reader<'a, L> {
     /// Reads the `directory` of one history.
     pub fn new(lister: &'a L, directory: &str, history: History) -> Self {
-        Self { lister, directory: directory.to_owned(), requests: 0, seen: Seen::new(history) }
+        Self { lister, directory: directory.to_owned(), requests: 0, seen: Seen::new(history), beyond: None }
+    }
+
+    /// As [`ask`](Self::ask), without a request where the walk over the versions ended with the answer.
+    ///
+    /// # Errors
+    /// As [`ask`](Self::ask).
+    pub async fn ask_beyond(&mut self, after: &str, keys: u32) -> Result<Answer, Halt> {
+        match self.beyond.take() {
+            Some((from, answer))
+                if from.as_str() <= after
+                    && (answer.complete || answer.names.last().is_some_and(|last| last.as_str() > after)) =>
+            {
+                Ok(answer)
+            }
+            _ => self.ask(after, keys).await,
+        }
     }
 
     /// The first names after a name, from the first one on if it is empty.
@@ -106,7 +124,7 @@ impl<'a, L: Lister> Reader<'a, L> {
     /// # Errors
     /// As [`ask`](Self::ask).
     pub async fn versions(&mut self, first: &Answer) -> Result<Vec<String>, Halt> {
-        let (mut walk, mut asked) = (Walk::default(), None);
+        let (mut walk, mut from, mut asked) = (Walk::default(), String::new(), None);
         loop {
             let answer = asked.as_ref().unwrap_or(first);
             for name in &answer.names {
@@ -119,8 +137,10 @@ impl<'a, L: Lister> Reader<'a, L> {
                 break;
             }
             let wide = walk.strays || walk.versions.len() > MANY_VERSIONS;
-            asked = Some(self.ask(&walk.after, if wide { PAGE } else { 1 }).await?);
+            from.clone_from(&walk.after);
+            asked = Some(self.ask(&from, if wide { PAGE } else { 1 }).await?);
         }
+        self.beyond = asked.map(|answer| (from, answer));
         let mut versions = walk.versions;
         versions.sort_by(|(a, _), (b, _)| b.cmp(a));
         Ok(versions.into_iter().map(|(_, text)| text).collect())

@@ -16,6 +16,8 @@ pub struct Search<'a, L> {
     pub reader: Reader<'a, L>,
     /// What the directory begins with.
     pub first: Answer,
+    /// Pages of it.
+    pages: usize,
     /// Greatest version first.
     versions: Option<Vec<String>>,
 }
@@ -28,7 +30,7 @@ impl<'a, L: Lister> Search<'a, L> {
     pub fn begun(lister: &'a L, directory: &str, first: Page) -> Result<Self, Halt> {
         let mut reader = Reader::new(lister, directory, History::First);
         let first = reader.take("", first)?;
-        Ok(Self { reader, first, versions: None })
+        Ok(Self { reader, first, pages: 1, versions: None })
     }
 
     /// A search in a history of the cluster's `directory`.
@@ -38,7 +40,34 @@ impl<'a, L: Lister> Search<'a, L> {
     pub async fn new(lister: &'a L, directory: &str, history: &History) -> Result<Self, Halt> {
         let mut reader = Reader::new(lister, &history.directory(directory), history.clone());
         let first = reader.ask("", PAGE).await?;
-        Ok(Self { reader, first, versions: None })
+        Ok(Self { reader, first, pages: 1, versions: None })
+    }
+
+    /// Reads on until so many pages are there, or all that can hold snapshots.
+    ///
+    /// # Errors
+    /// As [`Reader::ask`].
+    pub async fn turn_pages(&mut self, most: usize) -> Result<(), Halt> {
+        while self.pages < most && !self.first.complete {
+            // no snapshot sorts behind ':'
+            let Some(last) = self.first.names.last().filter(|last| last.as_str() < ":") else { break };
+            let next = self.reader.ask(last, PAGE).await?;
+            self.first.names.extend(next.names);
+            (self.first.complete, self.pages) = (next.complete, self.pages + 1);
+        }
+        Ok(())
+    }
+
+    /// How many versions of etcd the names tell of.
+    ///
+    /// # Errors
+    /// As [`Reader::versions`].
+    pub async fn count_versions(&mut self) -> Result<usize, Halt> {
+        let versions = match self.versions.take() {
+            Some(versions) => versions,
+            None => self.reader.versions(&self.first).await?,
+        };
+        Ok(self.versions.insert(versions).len())
     }
 
     /// Finds the snapshot with the greatest revision that the goal allows; of equal ones that of the greatest version.
@@ -47,10 +76,8 @@ impl<'a, L: Lister> Search<'a, L> {
     /// # Errors
     /// As [`Reader::ask`].
     pub async fn best(&mut self, goal: &Goal<'_>) -> Result<Option<StoredSnapshot>, Halt> {
-        let versions = match self.versions.take() {
-            Some(versions) => versions,
-            None => self.reader.versions(&self.first).await?,
-        };
+        self.count_versions().await?;
+        let versions = self.versions.take().unwrap_or_default();
         let mut first = true;
         for version in versions.iter().filter(|version| goal.takes_version(version)) {
             self.settle(version, goal, first).await?;

@@ -93,6 +93,20 @@ fn the_number_of_keys_does_not_have_to_be_a_round_one() {
 }
 
 #[test]
+fn a_few_pages_of_one_version_cost_hardly_more_than_reading_them() {
+    for pages in 1..=4 {
+        for spacing in SPACINGS {
+            let keys = Computed::new(pages * 1000 - 1, spacing, &VERSIONS[..1], Share::InTurn);
+            let lister = Ordered::new(&keys, 1000);
+            let newest = answer(&found(&lister, &Wanted::default()), &Wanted::default()).unwrap();
+            assert!(newest.contains(&padded("3.8.0", keys.revision(pages * 1000 - 2))), "{spacing:?}: {newest}");
+            let requests = lister.requests();
+            assert!(requests <= pages as usize + 1, "{spacing:?}: {requests} requests for {pages} pages");
+        }
+    }
+}
+
+#[test]
 fn what_lies_beside_the_snapshots_is_not_paged_through() {
     let mut names: BTreeSet<String> = (0..3000).map(|revision| padded("3.5.0", revision)).collect();
     let beside = ["3scale/", "meta/", "tmp/", "3.5.0-x/"];
