@@ -1,12 +1,11 @@
 //! Where the snapshots of a plan go: a place in S3, or a claim.
 
-use sha2::{Digest, Sha256};
-
 use super::{Rejection, given};
 use crate::api::etcdbackup::PERSISTENT_VOLUME;
 use crate::api::{EtcdBackup, names};
 use crate::operator::settings::Settings;
 use crate::snapshot::Layout;
+use crate::snapshot::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
 
 /// Where the snapshots go.
@@ -115,7 +114,7 @@ impl Store {
             }
             Self::Volume(claim) => format!("claim\n{}\n{cluster}", claim.name),
         };
-        Hex(&Sha256::digest(place)[..10]).to_string()
+        Hex(&Sha256::of(place.as_bytes())[..10]).to_string()
     }
 }
 
