@@ -9,6 +9,7 @@
 //! | [`operator`] | EtcdBackup objects to Jobs, their status, the sidecar |
 //! | [`agent`] | takes a snapshot into the store; serves the store over HTTP, as it is or as zstd |
 //! | `volume` | EBS snapshots of etcd's disks, and the way back (feature `volumes`) |
+//! | [`cassandra`] | backups of Cassandra in a bucket: layouts, manifests, whether they are whole |
 //! | [`source`] | places to read a snapshot from: service, S3, directory, file; finds the newest; writes nothing |
 //! | [`transfer`] | downloads and uploads; knows nothing of clusters |
 //! | [`snapshot`] | names, layouts, histories, the trailer hash, the database in it; no I/O |
@@ -21,6 +22,7 @@
 pub mod agent;
 pub mod api;
 pub mod aws;
+pub mod cassandra;
 pub mod cli;
 pub mod commands;
 pub mod error;

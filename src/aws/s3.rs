@@ -22,7 +22,7 @@ pub use self::listing::{BegunUpload, Object, Page};
 pub use self::region::Told;
 use super::renewal::Renewal;
 use super::{ProfileFiles, explain, provider};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, chain};
 
 /// Where credentials come from.
 #[derive(Debug, Clone)]
@@ -104,6 +104,14 @@ pub struct S3 {
     pub told: Told,
 }
 
+/// What was read of an object.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Content {
+    Whole(Vec<u8>),
+    /// It has more bytes than were wanted; none are kept.
+    Larger,
+}
+
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -181,6 +189,31 @@ impl S3 {
         let request = self.client.get_object().bucket(&self.bucket).key(key).range(range);
         let request = request.set_if_match(etag.map(str::to_owned));
         request.send().await.map_err(|error| explain(&error, &format!("reading {}", self.url(key)), self))
+    }
+
+    /// The bytes of a small object; `None` when there is no such key.
+    ///
+    /// # Errors
+    /// As [`explain`], and for an answer that breaks off.
+    pub async fn read(&self, key: &str, most: usize) -> Result<Option<Content>> {
+        let answer = match self.client.get_object().bucket(&self.bucket).key(key).send().await {
+            Ok(answer) => answer,
+            Err(error) if error.as_service_error().is_some_and(|cause| cause.is_no_such_key()) => return Ok(None),
+            Err(error) => return Err(explain(&error, &format!("reading {}", self.url(key)), self)),
+        };
+        if answer.content_length().and_then(|length| usize::try_from(length).ok()).is_some_and(|length| length > most) {
+            return Ok(Some(Content::Larger));
+        }
+        let (mut body, mut bytes) = (answer.body, Vec::new());
+        while let Some(chunk) = body.try_next().await.map_err(|error| {
+            Error::general(format!("s3: the answer broke off, reading {}: {}", self.url(key), chain(&error)))
+        })? {
+            bytes.extend_from_slice(&chunk);
+            if bytes.len() > most {
+                return Ok(Some(Content::Larger));
+            }
+        }
+        Ok(Some(Content::Whole(bytes)))
     }
 
     /// Deletes an object; one that is gone already is no error.

@@ -83,6 +83,8 @@ pub enum Command {
     Verify(commands::verify::Args),
     Describe(commands::describe::Args),
     Convert(commands::convert::Args),
+    #[command(subcommand)]
+    Cassandra(commands::cassandra::Cassandra),
     Install(commands::install::Args),
     Uninstall(commands::uninstall::Args),
     Check(commands::check::Args),

@@ -1,6 +1,7 @@
 //! One file a verb: arguments, a pure plan, and its execution. No business logic of their own.
 
 pub mod agent;
+pub mod cassandra;
 pub mod check;
 pub mod completion;
 pub mod convert;
@@ -55,6 +56,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::Install(args) => until_interrupted(install::run(args, &kube, ui)).await,
         Command::Uninstall(args) => until_interrupted(uninstall::run(args, &kube, ui)).await,
         Command::Check(args) => until_interrupted(check::run(args, &kube, ui)).await,
+        Command::Cassandra(command) => cassandra::run(command, &kube, ui).await,
         Command::Convert(args) => convert::run(&args, &kube, ui),
         Command::Completion(args) => completion::run(&args, ui),
         Command::Version(args) => until_interrupted(version::run(args, &kube, ui)).await,

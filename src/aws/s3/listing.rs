@@ -8,6 +8,9 @@ use super::S3;
 use crate::aws::explain;
 use crate::error::{Error, Result};
 
+/// Most directories whose names are kept.
+pub const MOST_DIRECTORIES: usize = 100_000;
+
 /// An object as a listing shows it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Object {
@@ -86,9 +89,45 @@ impl S3 {
     /// # Errors
     /// As [`explain`]; a service whose pages do not lead to an end.
     pub async fn each(&self, prefix: &str, mut take: impl FnMut(Object) + Send) -> Result<()> {
+        self.pages(prefix, None, |page| page.contents().iter().filter_map(object).for_each(&mut take)).await
+    }
+
+    /// The names of the directories directly below `prefix`, without slashes, in the service's order.
+    ///
+    /// # Errors
+    /// As [`S3::each`], and for more than [`MOST_DIRECTORIES`].
+    pub async fn directories(&self, prefix: &str) -> Result<Vec<String>> {
+        let (mut names, mut count) = (Vec::new(), 0_usize);
+        self.pages(prefix, Some("/"), |page| {
+            let below = page.common_prefixes().iter().filter_map(|below| below.prefix());
+            let below = below.filter_map(|below| below.strip_prefix(prefix)?.strip_suffix('/'));
+            for name in below.filter(|name| !name.is_empty()) {
+                count += 1;
+                if count <= MOST_DIRECTORIES {
+                    names.push(name.to_owned());
+                }
+            }
+        })
+        .await?;
+        match count > MOST_DIRECTORIES {
+            true => {
+                Err(Error::general(format!("s3: more than {MOST_DIRECTORIES} directories in {}", self.url(prefix))))
+            }
+            false => Ok(names),
+        }
+    }
+
+    /// Gives every page of a listing to `take`.
+    async fn pages(
+        &self,
+        prefix: &str,
+        delimiter: Option<&str>,
+        mut take: impl FnMut(&ListObjectsV2Output) + Send,
+    ) -> Result<()> {
         let (mut pages, mut next) = (Pages::default(), None);
         loop {
             let request = self.client.list_objects_v2().bucket(&self.bucket).prefix(prefix);
+            let request = request.set_delimiter(delimiter.map(str::to_owned));
             let request = match next {
                 None => request,
                 Some(Next::Token(token)) => request.continuation_token(token),
@@ -96,7 +135,7 @@ impl S3 {
             };
             let doing = format!("listing {}", self.url(prefix));
             let page = request.send().await.map_err(|error| explain(&error, &doing, self))?;
-            page.contents().iter().filter_map(object).for_each(&mut take);
+            take(&page);
             next = pages.after(&page).map_err(|()| endless(&doing))?;
             if next.is_none() {
                 return Ok(());
