@@ -108,7 +108,7 @@ fn bash_completes_with_the_script() {
     assert_eq!(
         (String::from_utf8(output.stdout).unwrap().as_str(), String::from_utf8(output.stderr).unwrap().as_str()),
         (
-            "credentials create convert check completion\nauto service s3 pv dir\nhere there\n--output-file --output\n",
+            "credentials create convert cassandra check completion\nauto service s3 pv dir\nhere there\n--output-file --output\n",
             ""
         )
     );

@@ -11,6 +11,9 @@ mod agent_histories;
 mod agent_path;
 mod agent_retention;
 mod agent_versions;
+mod cassandra;
+#[path = "../harness/cassandra.rs"]
+mod cassandra_stored;
 mod catalogue;
 mod catalogue_typing;
 mod completion;

@@ -6,6 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
+use futures::StreamExt;
 use kubectl_etcdbackup::aws::{Access, CredentialSource, ProfileFiles, S3};
 use tempfile::TempDir;
 
@@ -128,6 +129,16 @@ impl Bucket<'_> {
         let body = aws_sdk_s3::primitives::ByteStream::from(bytes.to_vec());
         let put = self.s3.client.put_object().bucket(&self.s3.bucket).key(key).body(body).send();
         self.server.runtime.block_on(put).unwrap();
+    }
+
+    /// Puts many small objects, several at the same time.
+    pub fn put_all<'a>(&self, objects: impl Iterator<Item = (&'a String, &'a Vec<u8>)>) {
+        let put = |(key, bytes): (&'a String, &'a Vec<u8>)| {
+            let body = aws_sdk_s3::primitives::ByteStream::from(bytes.clone());
+            let put = self.s3.client.put_object().bucket(&self.s3.bucket).key(key).body(body).send();
+            async move { drop(put.await.unwrap()) }
+        };
+        self.server.runtime.block_on(futures::stream::iter(objects).for_each_concurrent(16, put));
     }
 
     /// Copies an object with its metadata.
