@@ -36,8 +36,13 @@ impl Served {
 
     /// Reads a CustomResourceDefinition of `apiextensions.k8s.io/v1`; `None` when it does not serve the version.
     pub fn of_crd(crd: &Value) -> Option<Self> {
+        Self::of_version(crd, VERSION)
+    }
+
+    /// The same for a version of any other CRD.
+    pub fn of_version(crd: &Value, version: &str) -> Option<Self> {
         let versions = crd["spec"]["versions"].as_array()?;
-        let version = versions.iter().find(|version| version["name"] == VERSION && version["served"] == true)?;
+        let version = versions.iter().find(|found| found["name"] == version && found["served"] == true)?;
         if crd["spec"]["preserveUnknownFields"] == true {
             return Some(Self { spec: None });
         }
@@ -48,17 +53,26 @@ impl Served {
     ///
     /// Source: kubernetes/kubernetes, staging/src/k8s.io/apiextensions-apiserver, pkg/controller/openapi/builder.
     pub fn of_openapi(document: &Value) -> Option<Self> {
-        let is_ours =
-            |kind: &Value| kind["group"] == GROUP && kind["version"] == VERSION && kind["kind"] == "EtcdBackup";
+        Self::of_kind(document, (GROUP, VERSION, "EtcdBackup"))
+    }
+
+    /// The same for any other group, version and kind.
+    pub fn of_kind(document: &Value, (group, version, name): (&str, &str, &str)) -> Option<Self> {
+        let is_it = |kind: &Value| kind["group"] == group && kind["version"] == version && kind["kind"] == name;
         let kinds = |schema: &Value| schema["x-kubernetes-group-version-kind"].as_array().cloned().unwrap_or_default();
         let schemas = document["components"]["schemas"].as_object()?;
-        schemas.values().find(|schema| kinds(schema).iter().any(is_ours)).map(Self::of_schema)
+        schemas.values().find(|schema| kinds(schema).iter().any(is_it)).map(Self::of_schema)
     }
 
     fn of_schema(schema: &Value) -> Self {
         let spec = schema["properties"].get("spec");
         let keeps_all = schema[KEEPS_ALL] == true && spec.is_none();
         Self { spec: spec.filter(|_| !keeps_all).cloned().or_else(|| (!keeps_all).then(|| Value::Object(Map::new()))) }
+    }
+
+    /// For a kind whose schema cannot be read: whatever is written is taken to be kept.
+    pub fn unread() -> Self {
+        Self { spec: None }
     }
 
     /// Whether fields are kept only if they are known.

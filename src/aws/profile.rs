@@ -48,8 +48,7 @@ pub struct Wanted<'a> {
 /// As [`keys`], and [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) without a region.
 pub fn extract(files: &[File<'_>], wanted: Wanted<'_>) -> Result<Profile> {
     let Keys { id, secret, session_token } = keys(files, wanted.profile)?;
-    let merged = merged(files, wanted.profile).unwrap_or_default();
-    let region = wanted.region.or(get(&merged, "region")).or(wanted.fallback_region).ok_or_else(|| {
+    let region = region(files, wanted).ok_or_else(|| {
         Error::denied(format!("no AWS region: profile {:?} in {} has none", wanted.profile, shown(files)))
             .hint("pass --region")
     })?;
@@ -59,6 +58,12 @@ pub fn extract(files: &[File<'_>], wanted: Wanted<'_>) -> Result<Profile> {
     }
     let config = format!("[default]\nregion={region}\n");
     Ok(Profile { credentials, config, session_token: session_token.is_some() })
+}
+
+/// The region: the one that wins, else the profile's, else the environment's.
+pub fn region(files: &[File<'_>], wanted: Wanted<'_>) -> Option<String> {
+    let merged = merged(files, wanted.profile).unwrap_or_default();
+    wanted.region.or(get(&merged, "region")).or(wanted.fallback_region).map(str::to_owned)
 }
 
 /// The static keys of one profile.

@@ -211,7 +211,7 @@ async fn create(args: CreateArgs, kube: &KubeFlags, ui: &Ui) -> Result<()> {
 pub fn read(flags: &ProfileFlags, region: Option<&str>, ui: &Ui) -> Result<Profile> {
     let texts = files(flags, ui)?;
     let name = flags.name();
-    let fallback = ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|variable| std::env::var(variable).ok());
+    let fallback = region_of_environment();
     let wanted = profile::Wanted { profile: name, region, fallback_region: fallback.as_deref() };
     let profile = profile::extract(&texts.as_files(), wanted)?;
     if profile.session_token {
@@ -220,16 +220,22 @@ pub fn read(flags: &ProfileFlags, region: Option<&str>, ui: &Ui) -> Result<Profi
     Ok(profile)
 }
 
+/// The region of the user's environment, as the AWS CLI reads it.
+pub(super) fn region_of_environment() -> Option<String> {
+    ["AWS_REGION", "AWS_DEFAULT_REGION"].into_iter().find_map(|variable| std::env::var(variable).ok())
+}
+
 /// The user's files as they were read: kind, name and text.
-struct Texts(Vec<(Kind, String, String)>);
+pub(super) struct Texts(Vec<(Kind, String, String)>);
 
 impl Texts {
-    fn as_files(&self) -> Vec<File<'_>> {
+    pub(super) fn as_files(&self) -> Vec<File<'_>> {
         self.0.iter().map(|(kind, shown, text)| File { kind: *kind, shown, text }).collect()
     }
 }
 
-fn files(flags: &ProfileFlags, ui: &Ui) -> Result<Texts> {
+/// Reads the files that the flags, the environment or the home directory name.
+pub(super) fn files(flags: &ProfileFlags, ui: &Ui) -> Result<Texts> {
     let mut texts = Vec::new();
     for (kind, given, variable, name) in [
         (Kind::Credentials, &flags.credentials_file, "AWS_SHARED_CREDENTIALS_FILE", "credentials"),
@@ -270,7 +276,12 @@ fn plan_env(keys: &Keys, secret_name: &str, namespace: Option<&str>) -> Result<O
     Ok(Objects { secret: secret(secret_name, namespace, data), configmap: None })
 }
 
-fn secret(name: &str, namespace: Option<&str>, data: [(&str, &String); 2]) -> Secret {
+/// A Secret of these keys and texts.
+pub(super) fn secret<'a>(
+    name: &str,
+    namespace: Option<&str>,
+    data: impl IntoIterator<Item = (&'a str, &'a String)>,
+) -> Secret {
     let bytes = |text: &str| ByteString(text.as_bytes().to_vec());
     Secret {
         metadata: metadata(name, namespace),
@@ -336,7 +347,8 @@ impl Objects {
         std::iter::once(format!("secret/{}", name(&self.secret.metadata))).chain(configmap).collect()
     }
 
-    fn print(&self, format: Option<OutputFormat>, words: &[&str], dry_run: DryRun, ui: &Ui) -> Result<()> {
+    /// The objects in the format that was asked for, else a line for each.
+    pub(super) fn print(&self, format: Option<OutputFormat>, words: &[&str], dry_run: DryRun, ui: &Ui) -> Result<()> {
         match format {
             Some(format) => ui.document(output::objects(&self.values()?, &self.names(), format)?),
             None => self.say_each(words, dry_run, ui),

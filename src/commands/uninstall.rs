@@ -95,7 +95,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }
     show(&plan, ui);
     if asks {
-        confirm().await?;
+        confirm("Delete these", "nothing was deleted").await?;
     }
     for object in &plan.going {
         if args.dry_run != DryRun::Client {
@@ -183,12 +183,13 @@ async fn unattended(session: &Session) -> Vec<String> {
     sidecars.chain(running).collect()
 }
 
-async fn confirm() -> Result<()> {
-    let ask = || dialoguer::Confirm::new().with_prompt("Delete these").default(false).interact();
+/// Asks on the terminal; `refused` is said when the answer is no.
+pub(super) async fn confirm(question: &'static str, refused: &'static str) -> Result<()> {
+    let ask = move || dialoguer::Confirm::new().with_prompt(question).default(false).interact();
     let answer = tokio::task::spawn_blocking(ask).await;
     match answer {
         Ok(Ok(true)) => Ok(()),
-        Ok(Ok(false)) => Err(Error::general("nothing was deleted")),
+        Ok(Ok(false)) => Err(Error::general(refused)),
         _ => Err(Error::interrupted("interrupted")),
     }
 }

@@ -36,6 +36,7 @@
 //! | no API server that answers, and another way | 0, 1, 5, 6 | disaster.rs |
 //! | a disk that is not there, closed, ambiguous | 3, 5 | get_from_dir.rs |
 //! | a manifest that cannot be converted | 2, 3 | convert.rs |
+//! | another Cassandra operator than is meant, none, a Secret with a line break | 1, 3, 5 | on_cluster/cassandra.rs; cassandra_setup.rs |
 //! | wrong words | 2 | usage.rs, install.rs, catalogue_typing.rs |
 //! | `check`, `install`, `uninstall` | 3, 5, 6 | install.rs; on_cluster/check.rs, on_cluster/install.rs |
 //! | interrupted | 130 | get_from_url.rs: `an_interrupted_download_says_that_there_is_no_file`; create_wizard.rs |

@@ -12,6 +12,7 @@ mod agent_path;
 mod agent_retention;
 mod agent_versions;
 mod cassandra;
+mod cassandra_setup;
 #[path = "../harness/cassandra.rs"]
 mod cassandra_stored;
 mod catalogue;

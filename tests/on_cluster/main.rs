@@ -7,6 +7,11 @@ mod api_stopped;
 #[path = "../harness/apiserver.rs"]
 mod apiserver;
 mod bare_operator;
+mod cassandra;
+mod cassandra_crds;
+#[path = "../harness/cassandra.rs"]
+#[allow(dead_code, reason = "layouts of tools that other tests look at")]
+mod cassandra_stored;
 mod check;
 mod cluster;
 mod completion;
@@ -43,4 +48,7 @@ mod schedules;
 #[allow(dead_code, reason = "what a test of the command line asks of a store")]
 mod servers;
 mod sidecar;
+#[path = "../cli/create_terminal.rs"]
+#[allow(dead_code, reason = "signals are sent by tests of the wizard")]
+mod terminal;
 mod wire;

@@ -1,0 +1,240 @@
+//! `cassandra backup`: the object that makes the operator back up, and whether the bucket has it then.
+
+use std::time::Duration;
+
+use clap::Args as ClapArgs;
+use kube::api::{DynamicObject, ObjectMeta, TypeMeta};
+use serde_json::json;
+
+use super::proof::{self, ProofFlags};
+use super::{datacenter, wait};
+use crate::cassandra::generations::Generation;
+use crate::cassandra::location::{Cloud, Location};
+use crate::cassandra::objects::{self, Names, Wanted};
+use crate::cassandra::served::{self, Served};
+use crate::cli::completion::live;
+use crate::cli::flags::parse_duration;
+use crate::cli::output;
+use crate::cli::{KubeFlags, OutputFormat, Ui};
+use crate::error::{Error, ErrorKind, Result};
+use crate::kubernetes::{self, DryRun, Session};
+
+/// Back up a Cassandra datacenter, and look whether the bucket has it
+///
+/// Makes the object that the operator which is served takes: a CassandraBackup,
+/// an ElassandraTask or a MedusaBackupJob, checked against the served schema.
+///
+/// Some operators report success when a backup has only begun. With --wait the
+/// bucket is looked at after the operator's report, where its layout is known:
+/// exit code 4 means that the report is not true.
+#[derive(Debug, Clone, ClapArgs)]
+#[command(after_long_help = EXAMPLES)]
+pub struct Args {
+    /// Name of the datacenter's object
+    #[arg(value_name = "DATACENTER")]
+    datacenter: String,
+    /// Bucket to back up to; with Medusa the one that it is set up with
+    #[arg(long, value_name = "URL", value_parser = Location::parse)]
+    location: Option<Location>,
+    /// Name of the backup, and its tag [default: DATACENTER-yyyymmdd-hhmmss]
+    #[arg(long, value_name = "NAME")]
+    tag: Option<String>,
+    /// Secret with the keys of the bucket, for operators whose backups name one
+    #[arg(long, value_name = "NAME", add = live::secrets())]
+    secret: Option<String>,
+    /// Only these keyspaces
+    #[arg(long, value_name = "NAME,…", value_delimiter = ',')]
+    keyspace: Vec<String>,
+    /// Store again what earlier backups hold (Medusa)
+    #[arg(long)]
+    full: bool,
+    /// Cassandra's own name of the cluster [default: as the datacenter says]
+    #[arg(long, value_name = "NAME", requires = "cassandra_datacenter")]
+    cassandra_cluster: Option<String>,
+    /// Cassandra's own name of the datacenter [default: as the datacenter says]
+    #[arg(long, value_name = "NAME", requires = "cassandra_cluster")]
+    cassandra_datacenter: Option<String>,
+    /// The operator, where it cannot be told
+    #[arg(long, value_name = "OPERATOR")]
+    generation: Option<Generation>,
+    /// Wait for the outcome, and look at the bucket; it is the exit code
+    #[arg(long)]
+    wait: bool,
+    /// How long to wait [default: 1h]
+    #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "wait")]
+    timeout: Option<Duration>,
+    #[command(flatten)]
+    proof: ProofFlags,
+    /// Only check: none, client (contacts nobody) or server
+    #[arg(long, value_name = "MODE", default_value = "none", conflicts_with = "wait")]
+    dry_run: DryRun,
+    /// Print the object after sending it
+    #[arg(short, long, value_name = "FORMAT")]
+    output: Option<OutputFormat>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # now, and wait until the bucket has it
+  kubectl etcdbackup cassandra backup dc1 --location s3://ring-backups --wait \\
+    -n ring
+
+  # with a Secret of its own (Elassandra from December 2019 on, Instaclustr Go)
+  kubectl etcdbackup cassandra backup dc1 --location s3://ring-backups \\
+    --secret ring-backup-aws --keyspace orders,users -n ring
+
+  # K8ssandra: Medusa knows the bucket, --location is where to look for it
+  kubectl etcdbackup cassandra backup dc1 --location s3://ring-backups/medusa \\
+    --full --wait -n ring
+
+  # a store that is not AWS
+  kubectl etcdbackup cassandra backup dc1 --location s3://ring-backups --wait \\
+    --endpoint-url https://s3.example.com --force-path-style -n ring
+
+  # only look
+  kubectl etcdbackup cassandra backup dc1 --location s3://ring-backups \\
+    --generation instaclustr-java --tag nightly --dry-run=client -o yaml
+
+RBAC: create on the operator's backups, with --wait get; get on its datacenters;
+to look before get on secrets and customresourcedefinitions
+
+Exit codes: see kubectl etcdbackup --help";
+
+/// Runs the command.
+///
+/// # Errors
+/// [`ErrorKind::Usage`](crate::error::ErrorKind::Usage) for flags that the operator would ignore,
+/// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) where no operator can be told; the API server's; with
+/// `--wait` [`ErrorKind::BackupFailed`](crate::error::ErrorKind::BackupFailed),
+/// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut) and
+/// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved).
+pub(super) async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    check(&args)?;
+    let session = match args.dry_run {
+        DryRun::Client => None,
+        DryRun::None | DryRun::Server => Some(Session::connect(kube).await?),
+    };
+    let served = served(&args, session.as_ref(), ui).await?;
+    let names = names(&args, &served, session.as_ref()).await?;
+    let (mut object, secret) = object(&args, &served, names.as_ref(), kube.namespace.as_deref())?;
+    let Some(session) = session else { return print(&args, &served, &object, ui) };
+    if let Some(secret) = &secret {
+        let cloud = args.location.as_ref().map_or(Cloud::Aws, |location| location.cloud);
+        datacenter::check_secret(&session, secret, served.generation, cloud, ui).await?;
+    }
+    let api = served.backup.api(&session);
+    object = kubernetes::create(&session, &api, &object, args.dry_run).await.map_err(|error| {
+        match error.message().starts_with("Error from server (AlreadyExists)") {
+            true => error.hint("choose another --tag: operators take up a backup only once"),
+            false => error,
+        }
+    })?;
+    if !args.wait {
+        return print(&args, &served, &object, ui);
+    }
+    if args.output.is_none() {
+        print(&args, &served, &object, ui)?;
+    }
+    let timeout = args.timeout.unwrap_or(Duration::from_secs(3600));
+    let (done, word) = wait::outcome(&session, &served, &object, timeout, ui).await?;
+    let shown = served.backup.shown(&tag(&object));
+    ui.say(format!("the operator says of {shown}: {word}"));
+    let proved = proof::prove(names.as_ref(), args.location.as_ref(), &tag(&object), &args.proof, kube, ui).await;
+    let proved = proved.map_err(|error| untrue(error, &word))?;
+    match args.output {
+        Some(_) => print(&args, &served, &done, ui),
+        None => ui.data(format!("{shown} {}", proved.word())),
+    }
+}
+
+/// A backup that the operator reports and the bucket does not have.
+fn untrue(error: Error, word: &str) -> Error {
+    let hint = "some operators say so when a backup is only queued: look again later with cassandra verify";
+    match error.kind() {
+        ErrorKind::Unproved => error.hint(hint),
+        ErrorKind::NotFound if error.message().starts_with("no node has a manifest") => {
+            Error::unproved(format!("the operator says {word}, and {}", error.message())).hint(hint)
+        }
+        _ => error,
+    }
+}
+
+fn check(args: &Args) -> Result<()> {
+    if let (false, Some(flag)) = (args.wait, args.proof.first_given()) {
+        let said = format!("{flag} cannot be used without --wait: it is for the look at the bucket");
+        return Err(Error::usage(said).hint("add --wait, or leave it out"));
+    }
+    args.tag.as_deref().map_or(Ok(()), objects::check_tag)
+}
+
+async fn served(args: &Args, session: Option<&Session>, ui: &Ui) -> Result<Served> {
+    let Some(session) = session else {
+        return args.generation.map(Served::assumed).ok_or_else(|| {
+            Error::usage("--dry-run=client asks nobody which operator is served")
+                .hint("name it with --generation, or use --dry-run=server")
+        });
+    };
+    let served = served::find(session, args.generation).await?;
+    served.notes.iter().for_each(|note| ui.say(note));
+    ui.say(format!("operator: {}", served.describe()));
+    Ok(served)
+}
+
+/// Cassandra's own names: as given, else as the datacenter's object says. Where the operator needs none, a datacenter
+/// that does not tell them is no error.
+async fn names(args: &Args, served: &Served, session: Option<&Session>) -> Result<Option<Names>> {
+    let given = args.cassandra_cluster.clone().zip(args.cassandra_datacenter.clone());
+    let given = given.map(|(cluster, datacenter)| Names { cluster, datacenter });
+    let Some(session) = session.filter(|_| given.is_none()) else { return Ok(given) };
+    let kind = served.datacenters(session).await?;
+    let live = datacenter::read(session, &kind, &args.datacenter).await?;
+    Ok(Names::of(served.generation, &live.data))
+}
+
+/// The object, and the Secret that it names.
+fn object(
+    args: &Args,
+    served: &Served,
+    names: Option<&Names>,
+    namespace: Option<&str>,
+) -> Result<(DynamicObject, Option<String>)> {
+    let timed = || format!("{}-{}", args.datacenter, jiff::Timestamp::now().strftime("%Y%m%d-%H%M%S"));
+    let tag = args.tag.clone().unwrap_or_else(timed);
+    let usual = || objects::usual_secret(served.generation, names, args.location.as_ref());
+    let secret = args.secret.clone().or_else(usual);
+    let wanted = Wanted {
+        datacenter: &args.datacenter,
+        names,
+        tag: &tag,
+        location: args.location.as_ref(),
+        secret: secret.as_deref(),
+        keyspaces: &args.keyspace,
+        full: args.full,
+    };
+    let mut spec = objects::spec(served.generation, &wanted)?;
+    served.backup.schema.complete(&mut spec);
+    let dropped = served.backup.schema.pruned(&spec);
+    if !dropped.is_empty() {
+        let kind = &served.backup.resource.kind;
+        return Err(Error::general(format!("the API server would drop {} of this {kind}", dropped.join(", ")))
+            .hint("the served CRD is of another release: name the operator with --generation"));
+    }
+    let resource = &served.backup.resource;
+    let types = TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() };
+    let metadata = ObjectMeta { name: Some(tag), namespace: namespace.map(str::to_owned), ..ObjectMeta::default() };
+    Ok((DynamicObject { types: Some(types), metadata, data: json!({ "spec": spec }) }, secret))
+}
+
+fn tag(object: &DynamicObject) -> String {
+    object.metadata.name.clone().unwrap_or_default()
+}
+
+fn print(args: &Args, served: &Served, object: &DynamicObject, ui: &Ui) -> Result<()> {
+    let shown = served.backup.shown(&tag(object));
+    let Some(format) = args.output else {
+        return ui.data(format!("{shown} created{}", args.dry_run.suffix()));
+    };
+    let mut object = object.clone();
+    object.metadata.managed_fields = None;
+    ui.document(output::objects(&[output::to_value(&object)?], &[shown], format)?)
+}
