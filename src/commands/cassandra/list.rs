@@ -34,21 +34,21 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   # all clusters of a bucket
-  kubectl etcdbackup cassandra list --location s3://cassandra-backups
+  kubectl etcdbackup cassandra list --location s3://backups
 
   # one of them
-  kubectl etcdbackup cassandra list --location s3://cassandra-backups \\
+  kubectl etcdbackup cassandra list --location s3://backups \\
     --cassandra-cluster orders --datacenter dc1
 
   # with the layout and the place of each
-  kubectl etcdbackup cassandra list --location s3://cassandra-backups -o wide
+  kubectl etcdbackup cassandra list --location s3://backups -o wide
 
   # with the credentials that the operator uses, and their sizes
-  kubectl etcdbackup cassandra list --location s3://cassandra-backups \\
+  kubectl etcdbackup cassandra list --location s3://backups \\
     -n databases --secret awsbackuptest --sizes
 
   # the names alone
-  kubectl etcdbackup cassandra list --location s3://cassandra-backups -o name
+  kubectl etcdbackup cassandra list --location s3://backups -o name
 
 RBAC: none; with --secret:
   get              secrets

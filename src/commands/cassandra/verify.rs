@@ -44,22 +44,22 @@ pub struct Args {
 const EXAMPLES: &str = "\
 Examples:
   # Elassandra's sidecar, instaclustr's, or Medusa's: the names tell
-  kubectl etcdbackup cassandra verify nightly --location s3://cassandra-backups
+  kubectl etcdbackup cassandra verify nightly --location s3://backups
 
   # one of several clusters in a bucket
-  kubectl etcdbackup cassandra verify nightly --location s3://cassandra-backups \\
+  kubectl etcdbackup cassandra verify nightly --location s3://backups \\
     --cassandra-cluster orders --datacenter dc1
 
   # where no node may be missing, also one that was never backed up
-  kubectl etcdbackup cassandra verify nightly --location s3://cassandra-backups \\
+  kubectl etcdbackup cassandra verify nightly --location s3://backups \\
     --nodes 6
 
   # the same, by the pods that the cluster has now
-  kubectl etcdbackup cassandra verify nightly --location s3://cassandra-backups \\
+  kubectl etcdbackup cassandra verify nightly --location s3://backups \\
     -n databases -l app.kubernetes.io/instance=orders
 
   # the objects that are missing
-  kubectl etcdbackup cassandra verify nightly --location s3://cassandra-backups \\
+  kubectl etcdbackup cassandra verify nightly --location s3://backups \\
     -o json | jq '.nodes[] | select(.state != \"Complete\")'
 
 RBAC: none; with --secret and --selector:
