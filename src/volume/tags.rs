@@ -31,6 +31,25 @@ pub const KMS_KEY: &str = "etcdbackup/kms-key-id";
 pub const SOURCE_VOLUME: &str = "etcdbackup/source-volume";
 /// Why it was taken, where that is not the schedule: `pre-restore`, `pre-rollback`, `adopted`.
 pub const REASON: &str = "etcdbackup/reason";
+/// The run of the restore that made this volume, or that took it out of use.
+pub const RESTORE: &str = "etcdbackup/restore";
+/// The set whose state that run brought back. Retention keeps the set while a volume names it.
+pub const RESTORED_SET: &str = "etcdbackup/restored-set";
+/// On a snapshot: the last run that made a volume of it. Retention keeps it until `cleanup` takes the mark away. A
+/// volume in use has no mark, so this and the volume put aside are the record of a restore.
+pub const RESTORED_BY: &str = "etcdbackup/restored-by";
+/// On a volume that is not in use: since when (RFC 3339). `cleanup` deletes no volume without it.
+pub const PUT_ASIDE: &str = "etcdbackup/put-aside";
+/// On a volume put aside by a restore: the volume that took its place.
+pub const REPLACED_BY: &str = "etcdbackup/replaced-by";
+/// On a volume of a restore that was rolled back: the run again.
+pub const ROLLED_BACK: &str = "etcdbackup/rolled-back";
+/// Before the key of a tag that was taken from a volume put aside, with its value.
+pub const ORIGINAL: &str = "etcdbackup/orig/";
+/// Values of [`REASON`] of the sets that a restore and its rollback take first. They are the state that somebody
+/// wanted to leave, so only a person who names them restores them.
+pub const PRE_RESTORE: &str = "pre-restore";
+pub const PRE_ROLLBACK: &str = "pre-rollback";
 /// All tags of ours begin so.
 pub const OURS: &str = "etcdbackup/";
 
