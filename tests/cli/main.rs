@@ -1,6 +1,7 @@
 //! Whole commands without a cluster: the plugin as a process, against a real S3 server and a real etcd.
 //!
-//! `tests/cluster/build etcd etcd-3.4 etcd-3.5 versitygw` makes the servers; a missing one fails the tests that need it.
+//! `tests/cluster/build etcd etcd-3.4 etcd-3.5 versitygw` and `tests/aws/install` make the servers; a missing one fails
+//! the tests that need it.
 
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
@@ -11,6 +12,10 @@ mod agent_histories;
 mod agent_path;
 mod agent_retention;
 mod agent_versions;
+#[cfg(feature = "volumes")]
+mod aws;
+#[cfg(feature = "volumes")]
+mod aws_doubles;
 mod cassandra;
 mod cassandra_setup;
 #[path = "../harness/cassandra.rs"]
@@ -28,6 +33,8 @@ mod credentials_faults;
 mod disaster;
 mod etcd;
 mod fake_api;
+#[cfg(feature = "volumes")]
+mod fake_aws;
 mod fault_access;
 mod fault_get;
 mod fault_kills;
