@@ -8,7 +8,10 @@ fn main() -> ExitCode {
     if completion::answered() {
         return ExitCode::SUCCESS;
     }
-    let cli = match Cli::try_parse() {
+    let words = std::env::args_os().collect::<Vec<_>>();
+    #[cfg(feature = "volumes")]
+    let words = commands::volume::words(words, |name| std::env::var_os(name));
+    let cli = match Cli::try_parse_from(words) {
         Ok(cli) => cli,
         Err(error) => return usage::report(&error),
     };

@@ -88,6 +88,9 @@ pub enum Command {
     Install(commands::install::Args),
     Uninstall(commands::uninstall::Args),
     Check(commands::check::Args),
+    #[cfg(feature = "volumes")]
+    #[command(subcommand)]
+    Volume(commands::volume::Volume),
     Completion(commands::completion::Args),
     Version(commands::version::Args),
     Operator(operator::args::Args),

@@ -15,6 +15,8 @@ pub mod operator;
 pub mod uninstall;
 pub mod verify;
 pub mod version;
+#[cfg(feature = "volumes")]
+pub mod volume;
 
 use std::future::Future;
 
@@ -60,6 +62,8 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::Convert(args) => convert::run(&args, &kube, ui),
         Command::Completion(args) => completion::run(&args, ui),
         Command::Version(args) => until_interrupted(version::run(args, &kube, ui)).await,
+        #[cfg(feature = "volumes")]
+        Command::Volume(volume) => volume::run(volume, &kube, ui).await,
         Command::Operator(args) => operator::run(args, &kube).await,
         Command::Agent(agent) => agent::run(agent, &kube, ui).await,
     }

@@ -84,9 +84,9 @@ impl Snapshot {
         self.owner == account && self.tags.get(tags::MANAGED).is_some_and(|value| value == tags::MANAGED_VALUE)
     }
 
-    /// Whose disk it is of, as our tags say.
+    /// Whose disk it is of, as our tags say; those of kops, until ours follow those that EC2 copies at creation.
     pub fn disk(&self) -> Option<Disk> {
-        tags::of_ours(&self.tags)
+        tags::of_ours(&self.tags).or_else(|| tags::of_kops(&self.tags).map(|(disk, _)| disk))
     }
 
     /// The run that took it.
@@ -117,11 +117,38 @@ pub async fn volumes(compute: &Compute, filters: Vec<types::Filter>) -> Result<V
 /// # Errors
 /// As [`Compute::explain`].
 pub async fn snapshots(compute: &Compute, filters: Vec<types::Filter>) -> Result<Vec<Snapshot>> {
+    collect(compute, filters, |_| true).await
+}
+
+/// All snapshots with our mark, of one cluster where one is named, newest first. Of their tags only those that say
+/// what they are: there may be thousands, with tens of tags each.
+///
+/// # Errors
+/// As [`Compute::explain`].
+pub async fn ours(compute: &Compute, cluster: Option<&str>) -> Result<Vec<Snapshot>> {
+    let mut filters = vec![filter(format!("tag:{}", tags::MANAGED), [tags::MANAGED_VALUE])];
+    filters.extend(cluster.map(|cluster| filter(format!("tag:{}", tags::CLUSTER), [cluster])));
+    let mut found = collect(compute, filters, |key| key.starts_with(tags::OURS) || tags::is_of_kops(key)).await?;
+    found.retain(|snapshot| snapshot.is_ours(&compute.identity.account));
+    Ok(found)
+}
+
+async fn collect(
+    compute: &Compute,
+    filters: Vec<types::Filter>,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<Vec<Snapshot>> {
     let request = compute.ec2.describe_snapshots().owner_ids("self").set_filters(Some(filters)).max_results(PAGE);
-    let found = request.into_paginator().items().send().try_collect().await;
-    let found = found.map_err(|error| compute.explain(&error, "ec2", "describing snapshots"))?;
-    let mut found: Vec<Snapshot> = found.iter().map(snapshot).collect();
-    found.retain(|snapshot| snapshot.owner == compute.identity.account);
+    // one by one: EC2's own form of thousands of them takes many times the memory
+    let (mut items, mut found) = (request.into_paginator().items().send(), Vec::new());
+    while let Some(item) = items.next().await {
+        let item = item.map_err(|error| compute.explain(&error, "ec2", "describing snapshots"))?;
+        let mut snapshot = snapshot(&item);
+        if snapshot.owner == compute.identity.account {
+            snapshot.tags.retain(|key, _| wanted(key));
+            found.push(snapshot);
+        }
+    }
     found.sort_by(|a, b| b.started.cmp(&a.started).then_with(|| a.id.cmp(&b.id)));
     Ok(found)
 }

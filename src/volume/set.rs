@@ -4,10 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 use super::inventory::{Snapshot, State};
 use super::tags::{self, Disk};
+
+/// Members whose snapshots began further apart than this had time to differ by a restart or an election
+/// (etcd#13136: unsynchronised snapshots of a live cluster are tricky).
+pub const WIDE_SPREAD: SignedDuration = SignedDuration::from_secs(60);
 
 /// The snapshots of one run in one cluster.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,6 +40,22 @@ impl Set {
     /// When its last snapshot began. Far from [`Self::started`], its members are not of one moment.
     pub fn last_started(&self) -> Option<Timestamp> {
         self.snapshots.values().filter_map(|snapshot| snapshot.started).max()
+    }
+
+    /// Between its first and its last snapshot.
+    pub fn spread(&self) -> SignedDuration {
+        let ends = self.started().zip(self.last_started());
+        ends.map_or(SignedDuration::ZERO, |(first, last)| last.duration_since(first))
+    }
+
+    /// The etcds that it has snapshots of.
+    pub fn etcds(&self) -> BTreeSet<&str> {
+        self.snapshots.keys().map(|disk| disk.etcd.as_str()).collect()
+    }
+
+    /// The members that it has snapshots of.
+    pub fn members(&self) -> BTreeSet<&str> {
+        self.snapshots.keys().map(|disk| disk.member.as_str()).collect()
     }
 
     /// All snapshots, doubles too.

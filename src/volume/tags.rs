@@ -93,6 +93,12 @@ pub fn of_kops(tags: &Tags) -> Option<(Disk, Vec<String>)> {
     (!member.is_empty() && !etcd.is_empty()).then(|| (Disk { cluster, etcd, member }, members.collect()))
 }
 
+/// Whether a tag is one of those by which kops and etcd-manager know a volume.
+pub fn is_of_kops(key: &str) -> bool {
+    let starts = [KOPS_ETCD, KOPS_OWNED, KOPS_ROLE, KOPS_CLUSTER];
+    starts.iter().any(|start| key.starts_with(start)) || key == NAME
+}
+
 /// Whose disk a snapshot of ours is of.
 pub fn of_ours(tags: &Tags) -> Option<Disk> {
     let get = |key| tags.get(key).filter(|value: &&String| !value.is_empty()).cloned();

@@ -58,3 +58,9 @@ mod store_pages;
 mod usage;
 mod verify;
 mod verify_damage;
+#[cfg(feature = "volumes")]
+mod volume_list;
+#[cfg(feature = "volumes")]
+mod volume_retention;
+#[cfg(feature = "volumes")]
+mod volume_snapshot;

@@ -37,11 +37,14 @@ impl Table {
     /// The text, with a line break after every row.
     pub fn render(&self) -> String {
         let mut text = String::new();
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or_default();
+        let width =
+            |column: usize| self.rows.iter().filter_map(|row| row.get(column)).map(|cell: &String| cell.width()).max();
+        let widths: Vec<usize> = (0..columns).map(|column| width(column).unwrap_or_default()).collect();
         for row in &self.rows {
             let mut line = String::new();
-            for (column, cell) in row.iter().enumerate() {
-                let widest = self.rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.width()).max();
-                let pad = widest.unwrap_or_default().saturating_sub(cell.width()) + GAP;
+            for (cell, widest) in row.iter().zip(&widths) {
+                let pad = widest.saturating_sub(cell.width()) + GAP;
                 line.push_str(cell);
                 line.push_str(&" ".repeat(pad));
             }

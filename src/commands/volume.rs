@@ -1,0 +1,68 @@
+//! `volume`: EBS snapshots of etcd's disks. None of it needs Kubernetes, which may be what is being restored.
+
+mod adopt;
+mod keep;
+mod list;
+mod old_job;
+mod prune;
+mod session;
+mod shown;
+mod snapshot;
+
+pub use old_job::words;
+
+use clap::Subcommand;
+
+use super::until_interrupted;
+use crate::cli::{KubeFlags, Ui};
+use crate::error::Result;
+
+/// EBS snapshots of the volumes of etcd: take, list, expire
+///
+/// For clusters whose members keep their data on EBS volumes of their own, as
+/// kops has them. It talks to AWS with your own credentials, and to no API
+/// server. The snapshots of one run are a set: only a whole set is a backup.
+#[derive(Debug, Subcommand)]
+#[command(after_long_help = EXAMPLES)]
+pub enum Volume {
+    Snapshot(snapshot::Args),
+    #[command(visible_alias = "ls")]
+    List(list::Args),
+    Prune(prune::Args),
+    Adopt(adopt::Args),
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  # all members of all etcds of the one cluster of kops in this region
+  kubectl etcdbackup volume snapshot --wait
+
+  # what there is
+  kubectl etcdbackup volume list
+
+  # what would expire, and why
+  kubectl etcdbackup volume prune --keep-last 8 --keep-daily 7 --dry-run
+
+  # what bsycorp/etcd-backup left behind, so that it expires too
+  kubectl etcdbackup volume adopt
+
+  # in a CronJob: take a set, then expire old ones
+  kubectl etcdbackup volume snapshot --cluster-name k.example.com --wait \\
+    --keep-last 8 --account 123456789012
+
+RBAC: none; AWS permissions are named in each command's --help
+
+Exit codes: see kubectl etcdbackup --help";
+
+/// Runs the command.
+///
+/// # Errors
+/// The command's own.
+pub async fn run(volume: Volume, _kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    match volume {
+        Volume::Snapshot(args) => snapshot::run(args, ui).await,
+        Volume::List(args) => until_interrupted(list::run(args, ui)).await,
+        Volume::Prune(args) => until_interrupted(prune::run(args, ui)).await,
+        Volume::Adopt(args) => until_interrupted(adopt::run(args, ui)).await,
+    }
+}

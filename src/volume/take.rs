@@ -1,0 +1,116 @@
+//! Takes the snapshots of one set, all at once so that the members are as much of one moment as they can be.
+//!
+//! EC2's calls have no token that makes them safe to repeat (aws-sdk-net#1355). So each is sent once, and where its
+//! reply was lost the set's tag, which is written with the snapshot, tells whether it was done.
+
+mod calls;
+mod send;
+
+use std::collections::BTreeSet;
+
+use futures::{StreamExt, TryStreamExt};
+
+use self::calls::Call;
+use self::send::Sender;
+pub use self::send::sdk_tags;
+use super::inventory::{self, Snapshot, State, filter};
+use super::machines;
+use super::marks::{self, Run};
+use super::selection::{Chosen, Wanted};
+use super::tags::{self, Disk};
+use crate::aws::compute::Compute;
+use crate::error::Result;
+
+/// Calls at once.
+const AT_ONCE: usize = 8;
+
+/// How the run tells of what it meets: sentences.
+pub type Tell<'a> = &'a (dyn Fn(String) + Sync);
+
+/// A set to take.
+#[derive(Debug, Clone, Copy)]
+pub struct Order<'a> {
+    pub set: &'a str,
+    /// Why it is taken, where that is not the schedule.
+    pub reason: Option<&'a str>,
+    /// Whether an earlier run may have begun it.
+    pub resumed: bool,
+}
+
+/// A snapshot that has begun.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made {
+    pub id: String,
+    pub disk: Disk,
+    pub volume: String,
+    pub zone: String,
+    /// Whether an earlier run of the same set had begun it.
+    pub before: bool,
+}
+
+/// Begins the snapshots of all `chosen` volumes.
+///
+/// # Errors
+/// As [`Compute::explain`]; those that had begun then stay and go on.
+pub async fn take(compute: &Compute, chosen: &Chosen, order: Order<'_>, tell: Tell<'_>) -> Result<Vec<Made>> {
+    let mut made = match order.resumed {
+        true => begun(chosen, &of_set(compute, order.set).await?),
+        false => Vec::new(),
+    };
+    let have: BTreeSet<&Disk> = made.iter().map(|made| &made.disk).collect();
+    let wanted: Vec<&Wanted> = chosen.volumes.iter().filter(|one| !have.contains(&one.disk)).collect();
+    let instances = calls::shared_instances(&wanted);
+    let machines = match instances.is_empty() {
+        true => Vec::new(),
+        false => machines::machines(compute, vec![filter("instance-id", instances)]).await?,
+    };
+    let etcds = chosen.etcds();
+    let run = Run { set: order.set, etcds: &etcds, reason: order.reason };
+    left_out(&wanted, run, tell);
+    let sender = Sender { compute, run, tell };
+    let calls = calls::plan(&wanted, &machines, run);
+    let work = calls.into_iter().map(|call: Call<'_>| sender.send(call));
+    let new: Vec<Vec<Made>> = futures::stream::iter(work).buffer_unordered(AT_ONCE).try_collect().await?;
+    made.extend(new.into_iter().flatten());
+    made.sort_by(|a, b| a.disk.cmp(&b.disk));
+    Ok(made)
+}
+
+/// All snapshots that carry the set's tag.
+///
+/// # Errors
+/// As [`Compute::explain`].
+pub async fn of_set(compute: &Compute, set: &str) -> Result<Vec<Snapshot>> {
+    let filters = vec![
+        filter(format!("tag:{}", tags::MANAGED), [tags::MANAGED_VALUE]),
+        filter(format!("tag:{}", tags::SET), [set]),
+    ];
+    let mut found = inventory::snapshots(compute, filters).await?;
+    found.retain(|snapshot| snapshot.is_ours(&compute.identity.account) && snapshot.set() == Some(set));
+    Ok(found)
+}
+
+/// What an earlier run of the same set left, as far as it did not fail.
+fn begun(chosen: &Chosen, found: &[Snapshot]) -> Vec<Made> {
+    let of = |one: &Wanted| {
+        let snapshot = found.iter().find(|snapshot| {
+            snapshot.disk().as_ref() == Some(&one.disk) && matches!(snapshot.state, State::Pending | State::Completed)
+        })?;
+        Some(Made { before: true, ..made(one, &snapshot.id) })
+    };
+    chosen.volumes.iter().filter_map(of).collect()
+}
+
+fn made(one: &Wanted, id: &str) -> Made {
+    let (volume, zone) = (one.volume.id.clone(), one.volume.zone.clone());
+    Made { id: id.to_owned(), disk: one.disk.clone(), volume, zone, before: false }
+}
+
+fn left_out(wanted: &[&Wanted], run: Run<'_>, tell: Tell<'_>) {
+    for one in wanted {
+        let left_out = marks::of_snapshot(one, run).left_out;
+        if left_out > 0 {
+            tell(format!("{left_out} tags of {} are not copied: EC2 allows {} in all", one.volume.id, tags::MOST_TAGS));
+        }
+    }
+}
