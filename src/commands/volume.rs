@@ -1,23 +1,29 @@
-//! `volume`: EBS snapshots of etcd's disks. None of it needs Kubernetes, which may be what is being restored.
+//! `volume`: EBS snapshots of etcd's disks, and the way back. None of it needs Kubernetes, which may be what is being
+//! restored.
 
 mod adopt;
+mod cleanup;
 mod keep;
 mod list;
 mod old_job;
+mod plan;
 mod prune;
+mod restore;
+mod rollback;
 mod session;
 mod shown;
 mod snapshot;
+mod under_way;
 
 pub use old_job::words;
 
 use clap::Subcommand;
 
 use super::until_interrupted;
-use crate::cli::{KubeFlags, Ui};
+use crate::cli::Ui;
 use crate::error::Result;
 
-/// EBS snapshots of the volumes of etcd: take, list, expire
+/// EBS snapshots of the volumes of etcd: take, list, expire, restore
 ///
 /// For clusters whose members keep their data on EBS volumes of their own, as
 /// kops has them. It talks to AWS with your own credentials, and to no API
@@ -30,6 +36,10 @@ pub enum Volume {
     List(list::Args),
     Prune(prune::Args),
     Adopt(adopt::Args),
+    Plan(plan::Args),
+    Restore(restore::Args),
+    Rollback(rollback::Args),
+    Cleanup(cleanup::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -46,9 +56,17 @@ Examples:
   # what bsycorp/etcd-backup left behind, so that it expires too
   kubectl etcdbackup volume adopt
 
-  # in a CronJob: take a set, then expire old ones
-  kubectl etcdbackup volume snapshot --cluster-name k.example.com --wait \\
-    --keep-last 8 --account 123456789012
+  # what a restore of the newest complete set would do
+  kubectl etcdbackup volume plan --cluster-name k8s.example.com
+
+  # do it; after an interruption the same again goes on
+  kubectl etcdbackup volume restore plan.json
+
+  # back to the volumes before
+  kubectl etcdbackup volume rollback plan.json
+
+  # a week later, delete them
+  kubectl etcdbackup volume cleanup plan.json --yes
 
 RBAC: none; AWS permissions are named in each command's --help
 
@@ -58,11 +76,15 @@ Exit codes: see kubectl etcdbackup --help";
 ///
 /// # Errors
 /// The command's own.
-pub async fn run(volume: Volume, _kube: &KubeFlags, ui: &Ui) -> Result<()> {
+pub async fn run(volume: Volume, ui: &Ui) -> Result<()> {
     match volume {
         Volume::Snapshot(args) => snapshot::run(args, ui).await,
         Volume::List(args) => until_interrupted(list::run(args, ui)).await,
         Volume::Prune(args) => until_interrupted(prune::run(args, ui)).await,
         Volume::Adopt(args) => until_interrupted(adopt::run(args, ui)).await,
+        Volume::Plan(args) => until_interrupted(plan::run(args, ui)).await,
+        Volume::Restore(args) => restore::run(args, ui).await,
+        Volume::Rollback(args) => rollback::run(args, ui).await,
+        Volume::Cleanup(args) => until_interrupted(cleanup::run(args, ui)).await,
     }
 }

@@ -1,0 +1,142 @@
+//! Deleting volumes that a restore or a rollback put aside, and no other: nothing else of this program deletes a volume.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use aws_sdk_ec2::error::ProvideErrorMetadata;
+use aws_sdk_ec2::types;
+use jiff::Timestamp;
+
+use super::inventory::{self, Volume, filter};
+use super::state::{self, is_live_key};
+use super::tags;
+use crate::aws::compute::Compute;
+use crate::error::Result;
+
+/// A volume that carries our marks, and what becomes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Verdict {
+    pub volume: Volume,
+    /// Why it stays; `None` when it goes.
+    pub stays: Option<String>,
+    /// Since when it has been put aside.
+    pub since: Option<Timestamp>,
+}
+
+/// Which of `volumes`, all of a cluster, go: those put aside at least `older_than` before `now`, by the restore `run`
+/// where one is named. Volumes without our marks are not even listed.
+pub fn verdicts(volumes: &[Volume], run: Option<&str>, older_than: Duration, now: Timestamp) -> Vec<Verdict> {
+    let of_run = |volume: &&Volume| match (volume.tags.get(tags::RESTORE), run) {
+        (Some(of), Some(run)) => of == run,
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    let verdict = |volume: &Volume| {
+        let since = volume.tags.get(tags::PUT_ASIDE).and_then(|since| since.parse::<Timestamp>().ok());
+        let stays = reason_to_stay(volume, volumes, since, older_than, now);
+        Verdict { volume: volume.clone(), stays, since }
+    };
+    volumes.iter().filter(of_run).map(verdict).collect()
+}
+
+fn reason_to_stay(
+    volume: &Volume,
+    all: &[Volume],
+    since: Option<Timestamp>,
+    older_than: Duration,
+    now: Timestamp,
+) -> Option<String> {
+    let Some(since) = since else { return Some("it does not say since when it has been put aside".to_owned()) };
+    if volume.tags.keys().any(|key| is_live_key(key)) {
+        return Some("it has tags of kops".to_owned());
+    }
+    if volume.state != "available" {
+        return Some(format!("it is {}", volume.state));
+    }
+    let run = volume.tags.get(tags::RESTORE);
+    if all.iter().filter(|other| other.tags.get(tags::RESTORE) == run).any(|other| !is_settled_beside(other, all)) {
+        return Some("its restore has not ended".to_owned());
+    }
+    let age = u64::try_from(now.as_second() - since.as_second()).unwrap_or_default();
+    (age < older_than.as_secs()).then(|| "it is younger".to_owned())
+}
+
+/// Whether the disk of a volume that carries our marks has another in use, one without them.
+fn is_settled_beside(volume: &Volume, all: &[Volume]) -> bool {
+    let disk = tags::of_ours(&volume.tags);
+    disk.is_some_and(|disk| all.iter().any(|other| state::is_settled(other, &disk)))
+}
+
+/// Deletes a volume; one that is gone already is no error.
+///
+/// # Errors
+/// As [`Compute::explain`].
+pub async fn delete(compute: &Compute, id: &str) -> Result<()> {
+    match compute.ec2.delete_volume().volume_id(id).send().await {
+        Ok(_) => Ok(()),
+        Err(error) if error.as_service_error().and_then(|error| error.code()) == Some("InvalidVolume.NotFound") => {
+            Ok(())
+        }
+        Err(error) => Err(compute.explain(&error, "ec2", &format!("deleting {id}"))),
+    }
+}
+
+/// Takes the marks from the snapshots of restores that have no volume left put aside, so that retention may delete
+/// them. `left` are the volumes that are still there.
+///
+/// # Errors
+/// As [`Compute::explain`].
+pub async fn release(compute: &Compute, runs: &BTreeSet<String>, left: &[Volume]) -> Result<()> {
+    let still = |run: &&String| !left.iter().any(|volume| volume.tags.get(tags::RESTORE) == Some(run));
+    for run in runs.iter().filter(still) {
+        let marked = filter(format!("tag:{}", tags::RESTORED_BY), [run]);
+        let snapshots = inventory::snapshots(compute, vec![marked]).await?;
+        let marked = |snapshot: &&inventory::Snapshot| snapshot.tags.get(tags::RESTORED_BY) == Some(run);
+        let ids: Vec<String> = snapshots.iter().filter(marked).map(|snapshot| snapshot.id.clone()).collect();
+        if ids.is_empty() {
+            continue;
+        }
+        // with its value: another restore may have marked them since
+        let mark = types::Tag::builder().key(tags::RESTORED_BY).value(run).build();
+        let asked = compute.ec2.delete_tags().set_resources(Some(ids)).tags(mark).send().await;
+        asked.map_err(|error| compute.explain(&error, "ec2", "deleting tags of snapshots"))?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::volume::plan::tests::{tags, volume};
+
+    fn aside(id: &str, run: &str, since: &str) -> Volume {
+        let ours = [(tags::CLUSTER, "k"), (tags::ETCD, "main"), (tags::MEMBER, "a")];
+        let mut tags = tags(&ours);
+        tags.extend(self::tags(&[(tags::RESTORE, run), (tags::PUT_ASIDE, since)]));
+        let (disk, state, attachments) = (None, "available".to_owned(), Vec::new());
+        Volume { disk, state, attachments, tags, ..volume(id, "main", "a") }
+    }
+
+    #[test]
+    fn only_what_was_put_aside_long_ago_and_is_replaced_goes() {
+        let now: Timestamp = "2026-01-08T00:00:00Z".parse().unwrap();
+        let week = Duration::from_secs(7 * 86_400);
+        let (in_use, old) = (volume("vol-0", "main", "a"), aside("vol-1", "r1", "2026-01-01T00:00:00Z"));
+        let young = aside("vol-2", "r2", "2026-01-01T00:00:01Z");
+        let mut attached = aside("vol-3", "r3", "2025-01-01T00:00:00Z");
+        attached.state = "in-use".to_owned();
+        let mut live = aside("vol-4", "r4", "2025-01-01T00:00:00Z");
+        live.tags.insert("k8s.io/etcd/main".to_owned(), "a/a".to_owned());
+        let undated = aside("vol-5", "r5", "yesterday");
+        let all = [in_use, old.clone(), young, attached, live, undated];
+        let goes = |run: Option<&str>, all: &[Volume]| -> Vec<String> {
+            let verdicts = verdicts(all, run, week, now);
+            verdicts.into_iter().filter(|one| one.stays.is_none()).map(|one| one.volume.id).collect()
+        };
+        assert_eq!(goes(None, &all), ["vol-1"]);
+        assert_eq!(goes(Some("r2"), &all), Vec::<String>::new());
+        // the only one of its disk
+        assert_eq!(goes(None, &[old]), Vec::<String>::new());
+        assert_eq!(verdicts(&all, None, week, now).len(), 5);
+    }
+}

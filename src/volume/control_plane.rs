@@ -1,0 +1,114 @@
+//! Stopping the control plane and starting it again.
+
+use std::time::Instant;
+
+use super::run::{Run, Seen, Stage};
+use super::scaling::{self, Group};
+use crate::error::Result;
+
+/// Notes that an earlier run has left the control plane stopped.
+///
+/// # Errors
+/// As [`scaling::named`].
+pub async fn note_if_down(run: &Run<'_>) -> Result<()> {
+    let groups = scaling::named(run.compute, &run.plan.group_names()).await?;
+    let down = |group: &Group| {
+        group.size.is_stopped() && run.plan.groups.get(&group.name).is_some_and(|saved| !saved.is_stopped())
+    };
+    if groups.iter().any(down) {
+        run.reached(Stage::Down);
+        run.talk.say("the control plane is down, as an earlier run left it");
+    }
+    Ok(())
+}
+
+/// Sets all groups to no instance, and waits until every instance is terminated and every volume can be moved.
+///
+/// # Errors
+/// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as [`scaling::named`].
+pub async fn stop(run: &Run<'_>) -> Result<()> {
+    let names = run.plan.group_names();
+    run.reached(Stage::Down);
+    run.talk.say("the control plane goes down: do not run kops update cluster until it is up again");
+    for group in scaling::named(run.compute, &names).await? {
+        if !group.size.is_stopped() {
+            scaling::resize(run.compute, &group.name, 0, 0).await?;
+            run.talk.say(&format!("{} was of {}, and is set to none", group.name, group.size));
+        }
+    }
+    run.until(|| stopped(run, &names)).await?;
+    run.talk.say("every instance of the control plane is terminated");
+    run.until(|| detached(run)).await?;
+    run.talk.say("every volume is available");
+    Ok(())
+}
+
+async fn stopped(run: &Run<'_>, names: &[String]) -> Result<Seen<()>> {
+    let groups = scaling::named(run.compute, names).await?;
+    let mut missing: Vec<String> = groups.iter().flat_map(remaining).collect();
+    if missing.is_empty() {
+        missing = scaling::alive(run.compute, names).await?;
+    }
+    Ok(if missing.is_empty() { Seen::Done(()) } else { Seen::Waiting(missing.join(", ")) })
+}
+
+fn remaining(group: &Group) -> Vec<String> {
+    let shown = |instance: &scaling::Instance| match instance.protected {
+        true => format!("{} is protected from scale-in in {}", instance.id, group.name),
+        false => format!("{} is {} in {}", instance.id, instance.state, group.name),
+    };
+    group.instances.iter().map(shown).collect()
+}
+
+/// The instances are gone, so nobody writes; EC2 takes a while to say so of the volumes.
+async fn detached(run: &Run<'_>) -> Result<Seen<()>> {
+    let disks = run.look().await?;
+    let volumes = disks.iter().flat_map(|disk| disk.old.iter().chain(&disk.new));
+    let attached: Vec<_> = volumes.filter(|volume| volume.state != "available").collect();
+    for volume in attached.iter().filter(|volume| run.force_detach && volume.state == "in-use") {
+        for attachment in &volume.attachments {
+            run.talk.warn(&format!("{} is detached from {} by force", volume.id, attachment.instance));
+            let request = run.compute.ec2.detach_volume().volume_id(&volume.id).instance_id(&attachment.instance);
+            let doing = format!("detaching {}", volume.id);
+            let answer = request.force(true).send().await;
+            answer.map_err(|error| run.compute.explain(&error, "ec2", &doing))?;
+        }
+    }
+    let missing: Vec<String> = attached.iter().map(|volume| format!("{} is {}", volume.id, volume.state)).collect();
+    Ok(if missing.is_empty() { Seen::Done(()) } else { Seen::Waiting(missing.join(", ")) })
+}
+
+/// Gives the groups the sizes of the plan, and waits until their instances are in service. `since` is when they went
+/// down.
+///
+/// # Errors
+/// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as [`scaling::named`].
+pub async fn start(run: &Run<'_>, since: Option<Instant>) -> Result<()> {
+    let names = run.plan.group_names();
+    for group in scaling::named(run.compute, &names).await? {
+        let Some(saved) = run.plan.groups.get(&group.name).filter(|saved| **saved != group.size) else { continue };
+        if group.size.is_stopped() {
+            run.reached(Stage::Down);
+            scaling::resize(run.compute, &group.name, saved.min, saved.desired).await?;
+            run.talk.say(&format!("{} has its size again: {saved}", group.name));
+        } else {
+            // somebody has changed it since
+            run.talk.warn(&format!("{} is of {} and was of {saved}: it stays", group.name, group.size));
+        }
+    }
+    run.until(|| in_service(run, &names)).await?;
+    run.reached(Stage::Up);
+    let took = since.map(|since| format!(" after {} s", since.elapsed().as_secs())).unwrap_or_default();
+    run.talk.say(&format!("the instances of the control plane are in service{took}"));
+    Ok(())
+}
+
+async fn in_service(run: &Run<'_>, names: &[String]) -> Result<Seen<()>> {
+    let groups = scaling::named(run.compute, names).await?;
+    let short = |group: &Group| {
+        let (there, wanted) = (group.in_service(), usize::try_from(group.size.desired).unwrap_or_default());
+        (there < wanted).then(|| format!("{there} of {wanted} instances of {} are in service", group.name))
+    };
+    let missing: Vec<String> = groups.iter().filter_map(short).collect();
+    Ok(if missing.is_empty() { Seen::Done(()) } else { Seen::Waiting(missing.join(", ")) })
+}
