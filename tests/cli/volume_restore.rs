@@ -1,0 +1,243 @@
+//! `volume plan`, `restore`, `rollback` and `cleanup` where AWS says no, is slow, or loses a reply.
+
+use insta::assert_snapshot;
+
+use crate::fake_aws::{Fault, Request, throttled};
+use crate::sandbox::Output;
+use crate::volume_world::{World, changes};
+
+const RESTORE: &str = "volume restore plan.json --yes";
+const ROLLBACK: &str = "volume rollback plan.json --yes";
+
+/// Without what differs in each run.
+fn shown(output: &Output) -> String {
+    let text = output.to_string();
+    let words = text.split_inclusive([' ', '\n']).map(|word| {
+        let (bare, end) = word.split_at(word.trim_end_matches([' ', '\n', ',']).len());
+        let digits = |text: &str| text.chars().all(|c| c.is_ascii_digit());
+        match bare.split('-').collect::<Vec<_>>()[..] {
+            [day, time, letters] if day.len() == 8 && digits(day) && digits(time) && letters.len() == 4 => {
+                format!("RUN{end}")
+            }
+            _ if bare.len() == 9 && bare.ends_with('Z') && bare.contains(':') => format!("TIME{end}"),
+            _ if bare.len() == 20 && bare.ends_with('Z') && bare.contains('T') => format!("{:20}{end}", "DATE"),
+            _ => word.to_owned(),
+        }
+    });
+    words.collect()
+}
+
+#[test]
+fn a_plan_names_everything_and_changes_nothing() {
+    let world = World::new();
+    world.fake.forget();
+    let output = world.ok("volume plan --cluster-name k.example.com --set s1 --out again.json");
+    assert_snapshot!(shown(&output));
+    assert!(!world.fake.requests().iter().any(changes));
+    let plan = std::fs::read_to_string(world.sandbox.path().join("again.json")).unwrap();
+    for id in world.set.iter().chain(world.first.volumes.keys()).chain(world.first.groups.keys()) {
+        assert!(plan.contains(id.as_str()), "{id}: {plan}");
+    }
+    let taken = world.sandbox.run("volume plan --out again.json");
+    assert_eq!(taken.code, Some(1), "{taken}");
+}
+
+#[test]
+fn a_restore_stages_swaps_and_starts_and_a_second_one_has_nothing_to_do() {
+    let world = World::new();
+    assert_snapshot!(shown(&world.ok(RESTORE)));
+    world.assert_restored();
+    world.fake.forget();
+    world.ok(RESTORE);
+    assert!(!world.fake.requests().iter().any(changes));
+    world.assert_never_broken();
+}
+
+#[test]
+fn a_rollback_brings_back_the_first_state_and_uses_the_plan_up() {
+    let world = World::new();
+    world.ok(RESTORE);
+    assert_snapshot!(shown(&world.ok(ROLLBACK)));
+    world.assert_as_at_first();
+    let again = world.sandbox.run(RESTORE);
+    assert_eq!(again.code, Some(1), "{again}");
+    assert!(again.stderr.contains("its plan is used up\nhint: kubectl etcdbackup volume plan"), "{again}");
+    world.ok("volume plan --set s1 --out second.json");
+    world.ok("volume restore second.json --yes");
+    world.assert_restored();
+    world.assert_never_broken();
+}
+
+#[test]
+fn without_a_terminal_nothing_begins_unasked() {
+    let world = World::new();
+    world.fake.forget();
+    for line in ["volume restore plan.json", "volume rollback plan.json"] {
+        let output = world.sandbox.run(line);
+        assert_eq!(output.code, Some(2), "{output}");
+        assert!(output.stderr.ends_with("hint: add --yes\n"), "{output}");
+    }
+    assert_eq!(world.fake.requests(), []);
+}
+
+/// Refuses `action` when it is tried without effect.
+fn denied(action: &'static str) -> impl FnMut(&Request, &mut crate::fake_aws::State) -> Fault + Send {
+    move |request, _| match request.action == action && request.is("DryRun", "true") {
+        true => Fault::Refuse(403, "UnauthorizedOperation", "You are not authorized".to_owned()),
+        false => Fault::None,
+    }
+}
+
+#[test]
+fn what_will_not_be_allowed_is_found_before_anything_changes() {
+    for action in ["CreateSnapshot", "CreateVolume", "CreateTags", "DeleteTags", "DeleteVolume"] {
+        let world = World::new();
+        world.fake.forget();
+        world.fake.before(denied(action));
+        let output = world.sandbox.run(&format!("{RESTORE} --delete-old-volumes"));
+        assert_eq!(output.code, Some(5), "{action}: {output}");
+        assert!(output.stderr.ends_with("hint: nothing was changed\n"), "{action}: {output}");
+        assert!(!world.fake.requests().iter().any(changes), "{action}");
+    }
+}
+
+#[test]
+fn lost_replies_and_throttling_make_no_second_volume_or_snapshot() {
+    let world = World::new();
+    let (before, mut cut) = (world.fake.state(|state| (state.volumes.len(), state.snapshots.len())), 0);
+    world.fake.before(move |request, _| {
+        let first_two = ["CreateVolume", "CreateSnapshot"].contains(&request.action.as_str()) && changes(request);
+        cut += usize::from(first_two);
+        match (first_two, cut) {
+            (true, 1) => Fault::CutAfter,
+            (true, 2) => throttled(),
+            (true, 4) => Fault::CutAfter,
+            _ => Fault::None,
+        }
+    });
+    world.ok(RESTORE);
+    world.assert_restored();
+    let after = world.fake.state(|state| (state.volumes.len(), state.snapshots.len()));
+    assert_eq!(after, (before.0 + 2, before.1 + 2));
+    world.assert_never_broken();
+}
+
+#[test]
+fn a_key_that_may_not_be_used_is_found_before_the_control_plane_stops() {
+    let world = World::new();
+    world.fake.state(|state| {
+        state.kms_fails = true;
+        state.snapshots.values_mut().for_each(|snapshot| snapshot.encrypted = true);
+    });
+    let output = world.sandbox.run(RESTORE);
+    assert_eq!(output.code, Some(1), "{output}");
+    assert!(output.stderr.contains("hint: an encrypted snapshot needs kms:CreateGrant"), "{output}");
+    assert!(output.stderr.contains("hint: the control plane runs as before"), "{output}");
+    world.assert_as_at_first();
+}
+
+#[test]
+fn an_instance_that_does_not_end_is_exit_6_and_the_same_command_goes_on() {
+    let world = World::new();
+    world.fake.state(|state| state.instances.values_mut().for_each(|instance| instance.protected = true));
+    let output = world.sandbox.run(&format!("{RESTORE} --timeout 0"));
+    assert_eq!(output.code, Some(6), "{output}");
+    assert!(output.stderr.contains("is protected from scale-in in control-plane-eu-west-1a"), "{output}");
+    assert!(output.stderr.contains("hint: the control plane is down"), "{output}");
+    world.fake.state(|state| {
+        state.instances.values_mut().for_each(|instance| instance.protected = false);
+        let names: Vec<String> = state.groups.keys().cloned().collect();
+        names.iter().for_each(|name| state.scale(name));
+    });
+    world.ok(RESTORE);
+    world.assert_restored();
+    world.assert_never_broken();
+}
+
+#[test]
+fn a_volume_that_somebody_else_made_meanwhile_stops_it() {
+    let world = World::new();
+    world.fake.state(|state| {
+        let volume = state.volumes.values().next().unwrap().clone();
+        state.volumes.insert("vol-blank".to_owned(), volume);
+    });
+    world.fake.forget();
+    let output = world.sandbox.run(RESTORE);
+    assert_eq!(output.code, Some(1), "{output}");
+    assert!(output.stderr.contains("vol-blank passes for the volume of a.etcd-main.k.example.com"), "{output}");
+    assert!(!world.fake.requests().iter().any(changes));
+}
+
+#[test]
+fn a_plan_of_another_account_or_region_is_refused() {
+    let world = World::new();
+    let region = world.sandbox.run(&format!("{RESTORE} --region us-east-1"));
+    assert_eq!(region.code, Some(2), "{region}");
+    world.fake.state(|state| state.account = "210987654321".to_owned());
+    let account = world.sandbox.run(RESTORE);
+    assert_eq!(account.code, Some(5), "{account}");
+    assert!(account.stderr.contains("are for account 210987654321, not 123456789012"), "{account}");
+}
+
+#[test]
+fn cleanup_deletes_what_was_put_aside_long_enough_and_nothing_else() {
+    let world = World::new();
+    let aside: Vec<String> = world.first.volumes.keys().cloned().collect();
+    world.ok(RESTORE);
+    world.fake.forget();
+    let list = world.ok("volume cleanup --cluster-name k.example.com");
+    assert!(String::from_utf8_lossy(&list.stdout).matches("stays: it is younger").count() == 2, "{list}");
+    let young = world.ok("volume cleanup plan.json --yes");
+    assert!(young.stdout.is_empty() && young.stderr.contains("stays: it is younger"), "{young}");
+    let shown = world.ok("volume cleanup plan.json --older-than 0");
+    assert!(String::from_utf8_lossy(&shown.stdout).matches("goes").count() == 2, "{shown}");
+    assert!(!world.fake.requests().iter().any(changes));
+    let done = world.ok("volume cleanup plan.json --older-than 0 --yes");
+    let deleted: String = aside.iter().map(|id| format!("volume/{id} deleted\n")).collect();
+    assert_eq!(String::from_utf8_lossy(&done.stdout), deleted);
+    assert!(world.fake.state(|state| aside.iter().all(|id| !state.volumes.contains_key(id))));
+    world.assert_restored();
+    let marked = |state: &mut crate::fake_aws::State| {
+        state.snapshots.values().filter(|snapshot| snapshot.tags.contains_key("etcdbackup/restored-by")).count()
+    };
+    assert_eq!(world.fake.state(marked), 0);
+    let late = world.sandbox.run(ROLLBACK);
+    assert_eq!(late.code, Some(1), "{late}");
+    assert!(late.stderr.contains("--set pre-restore-"), "{late}");
+}
+
+#[test]
+fn cleanup_leaves_what_a_restore_that_has_not_ended_needs() {
+    let world = World::new();
+    // after the volume of the first disk was put aside
+    world.fake.before({
+        let mut tagged = 0;
+        move |request, _| {
+            tagged += usize::from(request.action == "DeleteTags" && changes(request));
+            if tagged == 2 && request.action == "DeleteTags" && changes(request) {
+                return Fault::Refuse(400, "InvalidParameterValue", "no".to_owned());
+            }
+            Fault::None
+        }
+    });
+    let broken = world.sandbox.run(RESTORE);
+    assert_eq!(broken.code, Some(1), "{broken}");
+    world.fake.before(|_, _| Fault::None);
+    let output = world.ok("volume cleanup plan.json --older-than 0 --yes");
+    assert!(output.stdout.is_empty() && output.stderr.contains("stays: its restore has not ended"), "{output}");
+    world.ok(ROLLBACK);
+    world.assert_as_at_first();
+}
+
+#[test]
+fn old_volumes_can_be_deleted_as_the_last_step() {
+    let world = World::new();
+    world.fake.forget();
+    world.ok(&format!("{RESTORE} --delete-old-volumes"));
+    world.assert_restored();
+    let requests = world.fake.requests();
+    let changed: Vec<&str> =
+        requests.iter().filter(|request| changes(request)).map(|request| request.action.as_str()).collect();
+    assert_eq!(changed[changed.len() - 2..], ["DeleteVolume"; 2]);
+    assert!(world.fake.state(|state| world.first.volumes.keys().all(|id| !state.volumes.contains_key(id))));
+}
