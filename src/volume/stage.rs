@@ -4,7 +4,7 @@
 use aws_sdk_ec2::operation::create_volume::builders::CreateVolumeFluentBuilder;
 use aws_sdk_ec2::types;
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
+use crate::snapshot::sha256::Sha256;
 
 use super::retag::specification;
 use super::run::{Run, Seen, Stage};
@@ -66,7 +66,7 @@ pub fn request(run: &Run<'_>, disk: &DiskNow, initialization_rate: Option<i32>) 
 
 /// At most 64 characters (EC2 API, "Ensuring idempotency").
 fn token(run: &str, disk: &str) -> String {
-    let hash = Sha256::digest(format!("{run}/{disk}"));
+    let hash = Sha256::of(format!("{run}/{disk}").as_bytes());
     hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }
 

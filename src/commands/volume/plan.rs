@@ -61,7 +61,7 @@ Examples:
   kubectl etcdbackup volume plan
 
   # of one cluster of several, in a region of your choice
-  kubectl etcdbackup volume plan --cluster-name k8s.example.com --region eu-west-1
+  kubectl etcdbackup volume plan --cluster-name k.example.com --region us-east-1
 
   # the state before somebody deleted a namespace
   kubectl etcdbackup volume plan --before 2026-02-03T04:05:06Z --out before.json
