@@ -19,6 +19,9 @@ use crate::error::{Error, Result};
 /// Nodes that are looked at at the same time.
 const AT_ONCE: usize = 8;
 
+/// What tells the nodes where nothing better does.
+const DIRECTORIES: &str = "the directories in the bucket";
+
 /// Nodes that an error names.
 const TOLD: usize = 3;
 
@@ -108,7 +111,7 @@ fn judge(report: Report, roll: Roll, mut nodes: Vec<NodeReport>, pods: &[String]
         warnings.push(warning);
     }
     let complete = unknown.is_empty() && nodes.iter().all(|node| node.state == State::Complete);
-    let nodes_told_by = roll.told_by.unwrap_or("the directories in the bucket").to_owned();
+    let nodes_told_by = roll.told_by.unwrap_or(DIRECTORIES).to_owned();
     Report { complete, nodes_told_by, nodes, unknown, warnings, ..report }
 }
 
@@ -153,7 +156,14 @@ impl Report {
         if let Some(more) = lines.len().checked_sub(TOLD).filter(|more| *more > 0) {
             sentence.push_str(&format!("\nand {more} more"));
         }
-        Err(Error::unproved(sentence).hint("back up again under another tag: a restore of this one would lack data"))
+        let error =
+            Error::unproved(sentence).hint("back up again under another tag: a restore of this one would lack data");
+        let maybe_gone = self.nodes_told_by == DIRECTORIES && self.nodes.iter().any(|node| node.state == State::Absent);
+        Err(if maybe_gone {
+            error.hint("nodes that are gone do not count: --nodes N says how many there are")
+        } else {
+            error
+        })
     }
 }
 

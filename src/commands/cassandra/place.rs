@@ -14,8 +14,8 @@ use crate::source::flags::{HEADING as S3, parse_url};
 /// A bucket, the way to it, and whose backups are meant.
 #[derive(Debug, Clone, Args)]
 pub struct BucketFlags {
-    /// Where the backups are; the directory above the clusters, or a cluster's
-    #[arg(long, value_name = "s3://BUCKET[/PREFIX]", value_parser = parse_location)]
+    /// s3://BUCKET[/PREFIX]: the directory above the clusters, or a cluster's
+    #[arg(long, value_name = "URL", value_parser = parse_location)]
     location: (String, String),
     /// Cassandra cluster, or its directory, where the place holds several
     #[arg(long, value_name = "NAME")]
