@@ -4,13 +4,14 @@
 use aws_sdk_ec2::operation::create_volume::builders::CreateVolumeFluentBuilder;
 use aws_sdk_ec2::types;
 use jiff::Timestamp;
-use crate::snapshot::sha256::Sha256;
 
 use super::retag::specification;
 use super::run::{Run, Seen, Stage};
 use super::state::{DiskNow, is_live};
 use super::tags;
 use crate::error::{Error, Result};
+use crate::snapshot::sha256::Sha256;
+use crate::snapshot::trailer::Hex;
 
 /// Makes the volumes that are missing, and waits until all can be used.
 ///
@@ -67,7 +68,7 @@ pub fn request(run: &Run<'_>, disk: &DiskNow, initialization_rate: Option<i32>) 
 /// At most 64 characters (EC2 API, "Ensuring idempotency").
 fn token(run: &str, disk: &str) -> String {
     let hash = Sha256::of(format!("{run}/{disk}").as_bytes());
-    hash.iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    Hex(&hash[..16]).to_string()
 }
 
 /// A key of KMS is looked at after the call has ended well: the volume then fails, or is gone.

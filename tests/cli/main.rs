@@ -59,8 +59,16 @@ mod usage;
 mod verify;
 mod verify_damage;
 #[cfg(feature = "volumes")]
+mod volume_crashes;
+#[cfg(feature = "volumes")]
 mod volume_list;
+#[cfg(feature = "volumes")]
+mod volume_restore;
 #[cfg(feature = "volumes")]
 mod volume_retention;
 #[cfg(feature = "volumes")]
+mod volume_scenario;
+#[cfg(feature = "volumes")]
 mod volume_snapshot;
+#[cfg(feature = "volumes")]
+mod volume_world;
