@@ -21,6 +21,10 @@ Examples:
   kubectl etcdbackup agent backup --cluster-name etcd-a --bucket etcd-backups \\
     --endpoints https://10.0.0.1:2379,https://10.0.0.2:2379 --tls-dir /etc/etcd
 
+  # to a volume that is mounted
+  kubectl etcdbackup agent backup --cluster-name etcd-a \\
+    --volume-dir /var/etcd-backup --endpoints http://etcd-a-client:2379
+
 RBAC: none; no API server is contacted
 
 Exit codes: see kubectl etcdbackup --help";
@@ -37,6 +41,24 @@ Examples:
 RBAC: create on tokenreviews and subjectaccessreviews, unless --anonymous
 
 Exit codes: see kubectl etcdbackup --help";
+
+/// Flags that mean something for a bucket only.
+const OF_A_BUCKET: [&str; 14] = [
+    "bucket",
+    "prefix",
+    "layout",
+    "path",
+    "region",
+    "endpoint_url",
+    "force_path_style",
+    "ca_bundle",
+    "aws_secret_dir",
+    "aws_config_dir",
+    "default_layout",
+    "periodic",
+    "server_side_encryption",
+    "kms_key_id",
+];
 
 /// The store and the cluster, as the operator passes them to its Jobs and to the sidecar.
 #[derive(Debug, Clone, Args)]
@@ -66,6 +88,9 @@ pub struct StoreArgs {
 pub struct BackupArgs {
     #[command(flatten)]
     pub store: StoreArgs,
+    /// Directory for the snapshots, such as a mounted volume, instead of a bucket
+    #[arg(long, value_name = "DIR", conflicts_with_all = OF_A_BUCKET)]
+    pub volume_dir: Option<PathBuf>,
     /// etcd's client URLs
     #[arg(long, value_name = "URL", value_delimiter = ',', required = true)]
     pub endpoints: Vec<String>,

@@ -11,17 +11,18 @@ use super::history::Now;
 use super::kept::{self, Kept};
 use super::place::{self, Place, Series};
 use super::retention::Rule;
+use super::store::Store;
 use super::{member, retention, stale};
 use crate::VERSION;
 use crate::agent::args::BackupArgs;
 use crate::api::etcdbackup::HashKvStatus;
 use crate::api::{RunReport, names};
-use crate::aws::{self, Encryption, S3};
+use crate::aws::{self, Encryption};
 use crate::error::{Error, ErrorKind, Result};
 use crate::etcd::{Chosen, Endpoint};
 use crate::signals;
 use crate::snapshot::metadata::Metadata;
-use crate::transfer::upload::{self, Destination, Uploaded};
+use crate::transfer::upload::{Destination, Uploaded};
 
 /// Left of `--timeout` to abort the upload and to report.
 const TO_CLEAN_UP: Duration = Duration::from_secs(10);
@@ -96,11 +97,11 @@ async fn back_up(args: &BackupArgs, namespace: &str, cancel: &CancellationToken)
     let encryption = Encryption::new(args.server_side_encryption.as_deref(), args.kms_key_id.as_deref())?;
     let access = member::access(args)?;
     // the store first: a snapshot that others store meanwhile can then only be newer than what we saw
-    let (s3, place) = place::open(args, namespace).await?;
+    let (store, place) = place::open(args, namespace).await?;
     let mut chosen = member::choose(&endpoints, &access).await?;
     let now = member::ask(&mut chosen, place.newest_hash()).await?;
     let now = Now { time: place.time(now.time), ..now };
-    let series = place.series(&s3, now)?;
+    let series = place.series(&store, now)?;
     let status = chosen.answer.status.clone();
     let metadata = Metadata {
         agent: VERSION.to_owned(),
@@ -111,17 +112,30 @@ async fn back_up(args: &BackupArgs, namespace: &str, cancel: &CancellationToken)
         quorum: now.confirmed,
     };
     let destination = Destination { key: series.key(&status.version, now), metadata, encryption };
-    let kept = match place.unchanged(&s3, &destination).await? {
+    let (stale, keep) = (args.stale_after, args.keep as usize);
+    let rule = |current| Rule { current, cluster_id: now.cluster_id, keep };
+    let mut tidied = Tidied::default();
+    let kept = match place.unchanged(&store, &destination).await? {
         Some(kept) => kept,
-        None => take(&s3, &destination, &mut chosen, cancel).await?,
+        None => {
+            if let Store::Volume(_) = &store {
+                // there what should be gone already may take the room that this one needs
+                tidied.tidy(&store, &series, rule(&destination.key), stale, cancel).await;
+            }
+            take(&store, &destination, &mut chosen, cancel).await?
+        }
     };
-    let rule = Rule { current: &kept.key, cluster_id: now.cluster_id, keep: args.keep as usize };
-    let tidied = tidy(&s3, &series, rule, args.stale_after, cancel).await;
-    Ok(report(&s3, &destination.metadata, &status.version, (&place, &series), kept, tidied))
+    tidied.tidy(&store, &series, rule(&kept.key), stale, cancel).await;
+    Ok(report(&store, &destination.metadata, &status.version, (&place, &series), kept, tidied))
 }
 
 /// Takes the snapshot into the store.
-async fn take(s3: &S3, destination: &Destination, chosen: &mut Chosen, cancel: &CancellationToken) -> Result<Kept> {
+async fn take(
+    store: &Store,
+    destination: &Destination,
+    chosen: &mut Chosen,
+    cancel: &CancellationToken,
+) -> Result<Kept> {
     let key = &destination.key;
     let member = format!("{:x}", destination.metadata.member);
     tracing::info!(endpoint = %chosen.member.endpoint(), member, %key, "snapshot begins");
@@ -131,46 +145,53 @@ async fn take(s3: &S3, destination: &Destination, chosen: &mut Chosen, cancel: &
     let member = &mut chosen.member;
     let still_the_same = async move { member.revision(false).await.map(|_| Bytes::new()) };
     let body = snapshot.chain(futures::stream::once(still_the_same));
-    match upload::store(s3, destination, size, body, cancel).await? {
+    match store.put(destination, size, body, cancel).await? {
         Uploaded::Stored(proof) => {
             let sha256 = proof.sha256_hex();
             Ok(Kept { key: key.clone(), size: proof.size, sha256, already_stored: false })
         }
-        Uploaded::AlreadyStored => kept::or_free(s3, key, &destination.metadata).await?.ok_or_else(|| {
-            Error::general(format!("s3: {} was there a moment ago and is gone", s3.url(key))).hint("run it again")
+        Uploaded::AlreadyStored => kept::or_free(store, key, &destination.metadata).await?.ok_or_else(|| {
+            Error::general(format!("{} was there a moment ago and is gone", store.url(key))).hint("run it again")
         }),
     }
 }
 
-/// What was cleared away after the snapshot was in the store.
+/// What was cleared away.
 #[derive(Default)]
 struct Tidied {
     expired: u32,
     failed: Option<Error>,
 }
 
-/// Aborts stale uploads and expires old snapshots. The run has succeeded already, so a failure is only told.
-async fn tidy(s3: &S3, series: &Series, rule: Rule<'_>, stale: Duration, cancel: &CancellationToken) -> Tidied {
-    let mut tidied = Tidied::default();
-    let work = async {
-        if let Err(error) = stale::abort(s3, series, stale).await {
-            tracing::warn!("stale uploads may be left: {}", error.message());
+impl Tidied {
+    /// Aborts stale uploads and expires old snapshots. A failure fails no run and is only told.
+    async fn tidy(
+        &mut self,
+        store: &Store,
+        series: &Series,
+        rule: Rule<'_>,
+        stale: Duration,
+        cancel: &CancellationToken,
+    ) {
+        let work = async {
+            if let Err(error) = stale::abort(store, series, stale).await {
+                tracing::warn!("stale uploads may be left: {}", error.message());
+            }
+            retention::expire(store, series, rule, &mut self.expired).await
+        };
+        let ended = tokio::select! {
+            ended = work => ended,
+            () = cancel.cancelled() => Err(Error::interrupted("stopped before it was known what may expire")),
+        };
+        self.failed = ended.err();
+        if let Some(error) = &self.failed {
+            tracing::warn!("old snapshots may be left: {}", error.message());
         }
-        retention::expire(s3, series, rule, &mut tidied.expired).await
-    };
-    let ended = tokio::select! {
-        ended = work => ended,
-        () = cancel.cancelled() => Err(Error::interrupted("stopped before it was known what may expire")),
-    };
-    if let Err(error) = ended {
-        tracing::warn!("the snapshot is stored, but old ones may be left: {}", error.message());
-        tidied.failed = Some(error);
     }
-    tidied
 }
 
 fn report(
-    s3: &S3,
+    store: &Store,
     metadata: &Metadata,
     version: &semver::Version,
     (place, series): (&Place, &Series),
@@ -179,7 +200,7 @@ fn report(
 ) -> RunReport {
     let number = |number: u64| i64::try_from(number).unwrap_or(i64::MAX);
     RunReport::Stored {
-        s3_path: format!("{}/{}", s3.bucket, kept.key),
+        s3_path: store.path(&kept.key),
         etcd_version: version.to_string(),
         etcd_revision: number(metadata.revision),
         size: number(kept.size),
@@ -205,7 +226,8 @@ fn line(report: &RunReport) -> String {
         RunReport::Stored { s3_path, etcd_revision, etcd_version, size, already_stored, expired, .. } => {
             let word = if *already_stored { "already stored" } else { "sha256 verified" };
             let expired = if *expired == 0 { String::new() } else { format!("  {expired} expired") };
-            format!("s3://{s3_path}  revision {etcd_revision}  etcd {etcd_version}  {size} bytes  {word}{expired}")
+            let scheme = if s3_path.starts_with('/') { "" } else { "s3://" };
+            format!("{scheme}{s3_path}  revision {etcd_revision}  etcd {etcd_version}  {size} bytes  {word}{expired}")
         }
         RunReport::Failed { reason } => reason.clone(),
     }

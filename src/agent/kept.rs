@@ -1,10 +1,10 @@
 //! What the store holds under a key already.
 
-use crate::aws::S3;
-use crate::error::{Error, Result};
+use super::store::Store;
+use crate::error::Result;
 use crate::snapshot::metadata::Metadata;
-use crate::snapshot::trailer::{Hex, TRAILER_BYTES};
-use crate::transfer::upload::{key_exists, metadata_of};
+use crate::snapshot::trailer::TRAILER_BYTES;
+use crate::transfer::upload::key_exists;
 
 /// A snapshot that is in the store: from just now, or from before.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,14 +32,13 @@ pub(super) enum Under {
 /// Looks for the snapshot that `wanted` describes under `key`.
 ///
 /// # Errors
-/// As [`crate::aws::explain`].
-pub(super) async fn look(s3: &S3, key: &str, wanted: &Metadata) -> Result<Under> {
-    let Some(head) = s3.head(key).await? else { return Ok(Under::Nothing) };
-    let Some(ours) = metadata_of(&head) else { return Ok(Under::Foreign) };
-    let size = head.content_length().and_then(|size| u64::try_from(size).ok());
-    match size.filter(|size| *size > TRAILER_BYTES) {
+/// Those of the store.
+pub(super) async fn look(store: &Store, key: &str, wanted: &Metadata) -> Result<Under> {
+    let Some(found) = store.head(key).await? else { return Ok(Under::Nothing) };
+    let Some(ours) = &found.metadata else { return Ok(Under::Foreign) };
+    match found.size.filter(|size| *size > TRAILER_BYTES) {
         Some(size) if ours.is_as_good_as(wanted) => {
-            let sha256 = trailer(s3, key, head.e_tag(), size).await?;
+            let sha256 = store.trailer(key, &found, size).await?;
             Ok(Under::Same(Kept { key: key.to_owned(), size, sha256, already_stored: true }))
         }
         _ => Ok(Under::Other),
@@ -50,18 +49,10 @@ pub(super) async fn look(s3: &S3, key: &str, wanted: &Metadata) -> Result<Under>
 ///
 /// # Errors
 /// Reason `KeyExists` for any other object: a store that ignores the condition on completion would overwrite it.
-pub(super) async fn or_free(s3: &S3, key: &str, wanted: &Metadata) -> Result<Option<Kept>> {
-    match look(s3, key, wanted).await? {
+pub(super) async fn or_free(store: &Store, key: &str, wanted: &Metadata) -> Result<Option<Kept>> {
+    match look(store, key, wanted).await? {
         Under::Nothing => Ok(None),
         Under::Same(kept) => Ok(Some(kept)),
-        Under::Other | Under::Foreign => Err(key_exists(&s3.url(key))),
+        Under::Other | Under::Foreign => Err(key_exists(&store.url(key))),
     }
-}
-
-/// The object's own last 32 bytes, in hex.
-async fn trailer(s3: &S3, key: &str, etag: Option<&str>, size: u64) -> Result<String> {
-    let range = format!("bytes={}-{}", size - TRAILER_BYTES, size - 1);
-    let tail = s3.open(key, etag, &range).await?.body.collect().await;
-    let tail = tail.map_err(|error| Error::general(format!("s3: reading {}: {error}", s3.url(key))))?;
-    Ok(Hex(&tail.into_bytes()).to_string())
 }

@@ -7,7 +7,7 @@ use semver::Version;
 
 use super::history::{self, Decision, Now, Stored};
 use super::kept::{self, Kept, Under};
-use super::store;
+use super::store::{self, Store, Volume};
 use crate::agent::args::BackupArgs;
 use crate::aws::S3;
 use crate::error::{Error, Result};
@@ -17,7 +17,7 @@ use crate::snapshot::{History, Layout, PathName, SnapshotName};
 use crate::source::newest::greatest;
 use crate::source::s3::probe_for;
 use crate::source::{Extent, Listing, StoredSnapshot, Wanted};
-use crate::transfer::upload::{Destination, metadata_of};
+use crate::transfer::upload::Destination;
 
 /// Greatest revisions of one history that are looked at for one of ours.
 const MOST_OTHERS: usize = 100;
@@ -60,12 +60,23 @@ pub(super) enum Series {
 /// Opens the store and looks at what it holds at the place.
 ///
 /// # Errors
-/// Those of [`store::client`] and of the listing; more than one layout that holds snapshots of the cluster.
-pub(super) async fn open(args: &BackupArgs, namespace: &str) -> Result<(S3, Place)> {
+/// Those of [`store::client`], of [`Volume::open`] and of the listing; more than one layout that holds snapshots of the
+/// cluster.
+pub(super) async fn open(args: &BackupArgs, namespace: &str) -> Result<(Store, Place)> {
+    if let Some(mounted) = &args.volume_dir {
+        let volume = Volume::open(mounted)?;
+        // a volume is one namespace's
+        let layout = Layout::Cluster;
+        let directory = layout.directory("", namespace, &args.store.cluster);
+        let listing = volume.listing(&directory).await?;
+        let store = Store::Volume(volume);
+        let (histories, _) = histories(&store, &listing).await?;
+        return Ok((store, Place::Directory { layout, directory, histories }));
+    }
     let Some((bucket, path)) = args.store.s3.path.as_deref().and_then(|path| path.split_once('/')) else {
         let s3 = store::client(&args.store).await?;
         let place = directory(&s3, args, namespace).await?;
-        return Ok((s3, place));
+        return Ok((Store::S3(s3), place));
     };
     let mut store = args.store.clone();
     store.s3.bucket = Some(bucket.to_owned());
@@ -73,7 +84,7 @@ pub(super) async fn open(args: &BackupArgs, namespace: &str) -> Result<(S3, Plac
     let listed = if args.periodic { s3.list(path).await? } else { Vec::new() };
     let mut names: Vec<_> = listed.iter().filter_map(|object| PathName::parse(path, &object.key)).collect();
     names.sort();
-    Ok((s3, Place::Path { path: path.to_owned(), periodic: args.periodic, names }))
+    Ok((Store::S3(s3), Place::Path { path: path.to_owned(), periodic: args.periodic, names }))
 }
 
 async fn directory(s3: &S3, args: &BackupArgs, namespace: &str) -> Result<Place> {
@@ -88,11 +99,12 @@ async fn directory(s3: &S3, args: &BackupArgs, namespace: &str) -> Result<Place>
     if let Extent::Greatest(why) = &listing.extent {
         tracing::warn!("{} was listed from end to end: {why}", s3.url(&directory));
     }
-    let (mut histories, all_ours) = histories(s3, &listing).await?;
+    let store = Store::S3(s3.clone());
+    let (mut histories, all_ours) = histories(&store, &listing).await?;
     if listing.extent == Extent::Deciding && !all_ours {
         // the greatest is another tool's: one of ours below it says whose history this is
         let below = greatest(s3, &directory, "the newest is not ours").await?;
-        (histories, _) = self::histories(s3, &below).await?;
+        (histories, _) = self::histories(&store, &below).await?;
     }
     Ok(Place::Directory { layout, directory, histories })
 }
@@ -109,7 +121,7 @@ fn layout(found: Vec<(Layout, Listing)>, default: Layout) -> Result<(Layout, Lis
 }
 
 /// The greatest revision and the owner of each stored history; whether each has a snapshot of ours in the listing.
-async fn histories(s3: &S3, listing: &Listing) -> Result<(BTreeMap<History, Stored>, bool)> {
+async fn histories(store: &Store, listing: &Listing) -> Result<(BTreeMap<History, Stored>, bool)> {
     let mut by_history: BTreeMap<&History, Vec<&StoredSnapshot>> = BTreeMap::new();
     for snapshot in &listing.snapshots {
         by_history.entry(&snapshot.history).or_default().push(snapshot);
@@ -117,7 +129,7 @@ async fn histories(s3: &S3, listing: &Listing) -> Result<(BTreeMap<History, Stor
     let (mut stored, mut all_ours) = (BTreeMap::new(), true);
     for (history, mut snapshots) in by_history {
         snapshots.sort_by(|a, b| b.name.cmp(&a.name));
-        let metadata = greatest_of_ours(s3, &snapshots).await?;
+        let metadata = greatest_of_ours(store, &snapshots).await?;
         all_ours &= metadata.is_some();
         let recorded = metadata.as_ref().map(|metadata| metadata.cluster_id);
         let of_history = Stored {
@@ -131,9 +143,9 @@ async fn histories(s3: &S3, listing: &Listing) -> Result<(BTreeMap<History, Stor
 }
 
 /// What is recorded with the first of `snapshots` that our agent stored; above it there may be another tool's.
-async fn greatest_of_ours(s3: &S3, snapshots: &[&StoredSnapshot]) -> Result<Option<Metadata>> {
+async fn greatest_of_ours(store: &Store, snapshots: &[&StoredSnapshot]) -> Result<Option<Metadata>> {
     for snapshot in snapshots.iter().take(MOST_OTHERS) {
-        let found = s3.head(&snapshot.location).await?.as_ref().and_then(metadata_of);
+        let found = store.head(&snapshot.location).await?.and_then(|found| found.metadata);
         // a copy under another name says nothing about this one
         if let Some(metadata) = found.filter(|found| found.revision == snapshot.name.revision()) {
             return Ok(Some(metadata));
@@ -174,7 +186,7 @@ impl Place {
     ///
     /// # Errors
     /// Reason `PrefixShared` when two clusters write to this directory in turn.
-    pub(super) fn series(&self, s3: &S3, now: Now) -> Result<Series> {
+    pub(super) fn series(&self, store: &Store, now: Now) -> Result<Series> {
         let (directory, histories) = match self {
             Self::Path { path, periodic, .. } => {
                 return Ok(Series::Path { path: path.clone(), periodic: *periodic });
@@ -185,7 +197,7 @@ impl Place {
             Decision::Into(history) => Ok(Series::History { directory: directory.clone(), history }),
             Decision::Shared { other } => Err(Error::general(format!(
                 "PrefixShared: {} holds snapshots of the etcd clusters {:x} and {other:x} in turn; nothing was stored",
-                s3.url(directory),
+                store.url(directory),
                 now.cluster_id
             ))
             .hint("give each cluster a name or a prefix of its own")),
@@ -197,20 +209,20 @@ impl Place {
     ///
     /// # Errors
     /// Reason `KeyExists` when another object is under its key.
-    pub(super) async fn unchanged(&self, s3: &S3, destination: &Destination) -> Result<Option<Kept>> {
+    pub(super) async fn unchanged(&self, store: &Store, destination: &Destination) -> Result<Option<Kept>> {
         if let Self::Path { path, names, .. } = self {
             let revision = destination.metadata.revision;
             // the newest of ours may lie below foreign ones, but below the last of this revision it is another
             let until = names.iter().position(|name| name.revision == revision).unwrap_or(names.len());
             for name in names[until..].iter().rev() {
-                match kept::look(s3, &name.key(path), &destination.metadata).await? {
+                match kept::look(store, &name.key(path), &destination.metadata).await? {
                     Under::Same(kept) => return Ok(Some(kept)),
                     Under::Other => break,
                     Under::Nothing | Under::Foreign => {}
                 }
             }
         }
-        kept::or_free(s3, &destination.key, &destination.metadata).await
+        kept::or_free(store, &destination.key, &destination.metadata).await
     }
 }
 

@@ -10,9 +10,8 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::Timestamp;
 
 use super::place::{Named, Series};
-use crate::aws::S3;
+use super::store::Store;
 use crate::error::Result;
-use crate::transfer::upload::metadata_of;
 
 /// Objects that are looked at at once.
 const LOOKS: usize = 16;
@@ -71,8 +70,8 @@ fn plan(mut ours: Vec<Stored>, rule: Rule<'_>) -> Vec<Stored> {
 /// Deletes what [`plan`] says of the `series`, and counts it in `deleted`.
 ///
 /// # Errors
-/// As [`crate::aws::explain`], at the first refusal; what was deleted before is counted.
-pub(super) async fn expire(s3: &S3, series: &Series, rule: Rule<'_>, deleted: &mut u32) -> Result<()> {
+/// Those of the store, at the first refusal; what was deleted before is counted.
+pub(super) async fn expire(store: &Store, series: &Series, rule: Rule<'_>, deleted: &mut u32) -> Result<()> {
     if rule.keep == 0 {
         return Ok(());
     }
@@ -80,23 +79,23 @@ pub(super) async fn expire(s3: &S3, series: &Series, rule: Rule<'_>, deleted: &m
         let named = series.named(&object.key)?;
         Some(Stored { key: object.key, named, uploaded: object.modified })
     };
-    let named: Vec<Stored> = s3.list(&series.prefix()).await?.into_iter().filter_map(named).collect();
+    let named: Vec<Stored> = store.list(&series.prefix()).await?.into_iter().filter_map(named).collect();
     if named.len() <= rule.keep {
         return Ok(());
     }
-    for expired in plan(ours(s3, named, rule).await?, rule) {
-        s3.delete(&expired.key).await?;
+    for expired in plan(ours(store, named, rule).await?, rule) {
+        store.delete(&expired.key).await?;
         *deleted += 1;
-        tracing::info!("expired {}", s3.url(&expired.key));
+        tracing::info!("expired {}", store.url(&expired.key));
     }
     Ok(())
 }
 
 /// Those that our agent stored of this cluster, the youngest first: what is to go lies next to what stays.
-async fn ours(s3: &S3, mut named: Vec<Stored>, rule: Rule<'_>) -> Result<Vec<Stored>> {
+async fn ours(store: &Store, mut named: Vec<Stored>, rule: Rule<'_>) -> Result<Vec<Stored>> {
     by_age(&mut named);
     let looks = named.into_iter().map(|stored| async move {
-        let metadata = s3.head(&stored.key).await?.as_ref().and_then(metadata_of);
+        let metadata = store.head(&stored.key).await?.and_then(|found| found.metadata);
         // a copy under another name is not what we stored
         let ours = |it: crate::snapshot::metadata::Metadata| {
             (it.cluster_id, it.revision) == (rule.cluster_id, stored.named.revision)

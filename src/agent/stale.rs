@@ -1,11 +1,12 @@
-//! Uploads that nobody will complete: an agent that was killed leaves its parts in the store, and they are paid for.
+//! Uploads that nobody will complete: an agent that was killed leaves its parts in a bucket, where they are paid for,
+//! or its file on a volume, where it takes the space of others.
 
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::place::Series;
-use crate::aws::S3;
+use super::store::Store;
 use crate::aws::s3::BegunUpload;
 use crate::error::Result;
 
@@ -18,13 +19,13 @@ fn is_stale(series: &Series, upload: &BegunUpload, now: Timestamp, limit: Durati
 /// Aborts the stale uploads of the `series`.
 ///
 /// # Errors
-/// As [`crate::aws::explain`], at the first refusal.
-pub(super) async fn abort(s3: &S3, series: &Series, limit: Duration) -> Result<()> {
-    let begun = s3.begun_uploads(series.root()).await?;
+/// Those of the store, at the first refusal.
+pub(super) async fn abort(store: &Store, series: &Series, limit: Duration) -> Result<()> {
+    let begun = store.begun_uploads(series.root()).await?;
     let now = Timestamp::now();
     for upload in begun.iter().filter(|upload| is_stale(series, upload, now, limit)) {
-        s3.abort_upload(&upload.key, &upload.id).await?;
-        tracing::info!(begun = %upload.begun, "aborted a stale upload of {}", s3.url(&upload.key));
+        store.abort_upload(&upload.key, &upload.id).await?;
+        tracing::info!(begun = %upload.begun, "aborted a stale upload of {}", store.url(&upload.key));
     }
     Ok(())
 }

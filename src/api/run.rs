@@ -18,7 +18,7 @@ pub const REPORT_PATH: &str = "/dev/termination-log";
 pub enum RunReport {
     /// A proved snapshot is in the store, seen there by a HEAD.
     Stored {
-        /// `BUCKET/KEY`, or the path below the mount of a volume.
+        /// `BUCKET/KEY`, or the path of the file on a volume, which begins with a slash.
         s3_path: String,
         /// Version of the member.
         etcd_version: String,

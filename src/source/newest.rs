@@ -27,7 +27,7 @@ pub use self::openings::openings;
 use self::reader::Halt;
 use self::search::Search;
 use self::seen::{Goal, NO_LIMIT};
-pub use self::whole::{all, greatest};
+pub use self::whole::{all, greatest, listing};
 use super::{Extent, Listing, StoredSnapshot, Wanted, next_older};
 use crate::aws::S3;
 use crate::aws::s3::{Object, Page};

@@ -24,7 +24,7 @@ pub async fn all(lister: &impl Lister, directory: &str) -> Result<Listing> {
     Ok(in_order(listing))
 }
 
-/// What the objects of one page are.
+/// What these objects are, the whole of `directory` or a page of it.
 pub fn listing(directory: &str, objects: Vec<Object>) -> Listing {
     let mut listing = Listing::default();
     objects.into_iter().for_each(|object| add(&mut listing, directory, object));
