@@ -79,7 +79,7 @@ impl Store {
             Self::Volume(volume) => return volume.trailer(key).await,
         };
         let range = format!("bytes={}-{}", size - TRAILER_BYTES, size - 1);
-        let tail = s3.open(key, found.etag.as_deref(), Some(range)).await?.body.collect().await;
+        let tail = s3.open(key, found.etag.as_deref(), &range).await?.body.collect().await;
         let tail = tail.map_err(|error| Error::general(format!("s3: reading {}: {error}", s3.url(key))))?;
         Ok(Hex(&tail.into_bytes()).to_string())
     }
