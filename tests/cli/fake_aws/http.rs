@@ -4,6 +4,9 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::sync::Arc;
 
+/// Head and body to status and body, or to nothing.
+type Answer = dyn Fn(&str, &str) -> Option<(u16, String)>;
+
 /// Serves on a port of its own until the process ends: head and body to status and body, or to nothing, which cuts.
 /// Returns the URL.
 pub fn serve(answer: impl Fn(&str, &str) -> Option<(u16, String)> + Send + Sync + 'static) -> String {
@@ -20,7 +23,7 @@ pub fn serve(answer: impl Fn(&str, &str) -> Option<(u16, String)> + Send + Sync 
     url
 }
 
-fn once(stream: TcpStream, answer: &dyn Fn(&str, &str) -> Option<(u16, String)>) -> std::io::Result<()> {
+fn once(stream: TcpStream, answer: &Answer) -> std::io::Result<()> {
     let mut reader = BufReader::new(&stream);
     let mut head = String::new();
     while !head.ends_with("\r\n\r\n") {
