@@ -120,7 +120,7 @@ Exit codes: see kubectl etcdbackup --help";
 const AGENT: &str = "etcdbackup-agent";
 
 /// `arn:aws:iam::111122223333:role/NAME`, in any partition.
-fn parse_role_arn(text: &str) -> Result<String, String> {
+pub(super) fn parse_role_arn(text: &str) -> Result<String, String> {
     let parts: Vec<&str> = text.splitn(6, ':').collect();
     let ["arn", partition, "iam", "", account, role] = parts[..] else {
         return Err("not an ARN such as arn:aws:iam::111122223333:role/NAME".to_owned());

@@ -63,7 +63,7 @@ pub async fn run(cli: Cli, ui: &Ui) -> Result<()> {
         Command::Completion(args) => completion::run(&args, ui),
         Command::Version(args) => until_interrupted(version::run(args, &kube, ui)).await,
         #[cfg(feature = "volumes")]
-        Command::Volume(volume) => volume::run(volume, ui).await,
+        Command::Volume(volume) => volume::run(volume, &kube, ui).await,
         Command::Operator(args) => operator::run(args, &kube).await,
         Command::Agent(agent) => agent::run(agent, &kube, ui).await,
     }

@@ -1,8 +1,9 @@
-//! `volume`: EBS snapshots of etcd's disks, and the way back. None of it needs Kubernetes, which may be what is being
+//! `volume`: EBS snapshots of etcd's disks, and the way back. Only a schedule needs Kubernetes, which may be what is being
 //! restored.
 
 mod adopt;
 mod cleanup;
+mod iam_policy;
 mod keep;
 mod list;
 mod old_job;
@@ -10,6 +11,7 @@ mod plan;
 mod prune;
 mod restore;
 mod rollback;
+mod schedule;
 mod session;
 mod shown;
 mod snapshot;
@@ -20,7 +22,7 @@ pub use old_job::words;
 use clap::Subcommand;
 
 use super::until_interrupted;
-use crate::cli::Ui;
+use crate::cli::{KubeFlags, Ui};
 use crate::error::Result;
 
 /// EBS snapshots of the volumes of etcd: take, list, expire, restore
@@ -40,6 +42,8 @@ pub enum Volume {
     Restore(restore::Args),
     Rollback(rollback::Args),
     Cleanup(cleanup::Args),
+    Schedule(Box<schedule::Args>),
+    IamPolicy(iam_policy::Args),
 }
 
 const EXAMPLES: &str = "\
@@ -68,7 +72,12 @@ Examples:
   # a week later, delete them
   kubectl etcdbackup volume cleanup plan.json --yes
 
-RBAC: none; AWS permissions are named in each command's --help
+  # what a schedule needs of IAM, and the schedule: every 3 hours, a day is kept
+  kubectl etcdbackup volume iam-policy --cluster-name k8s.example.com
+  kubectl etcdbackup volume schedule --cluster-name k8s.example.com \\
+    --role-arn arn:aws:iam::111122223333:role/etcd-volumes --apply
+
+RBAC: none, but for schedule --apply; AWS permissions: volume iam-policy
 
 Exit codes: see kubectl etcdbackup --help";
 
@@ -76,7 +85,7 @@ Exit codes: see kubectl etcdbackup --help";
 ///
 /// # Errors
 /// The command's own.
-pub async fn run(volume: Volume, ui: &Ui) -> Result<()> {
+pub async fn run(volume: Volume, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     match volume {
         Volume::Snapshot(args) => snapshot::run(args, ui).await,
         Volume::List(args) => until_interrupted(list::run(args, ui)).await,
@@ -86,5 +95,7 @@ pub async fn run(volume: Volume, ui: &Ui) -> Result<()> {
         Volume::Restore(args) => restore::run(args, ui).await,
         Volume::Rollback(args) => rollback::run(args, ui).await,
         Volume::Cleanup(args) => until_interrupted(cleanup::run(args, ui)).await,
+        Volume::Schedule(args) => until_interrupted(schedule::run(*args, kube, ui)).await,
+        Volume::IamPolicy(args) => iam_policy::run(&args, ui),
     }
 }

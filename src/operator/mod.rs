@@ -75,7 +75,7 @@ use crate::signals;
 
 pub use own_image::CONTAINER;
 pub use plan::unsupported;
-pub use pod::{MANAGED_BY, container_security, pod_security};
+pub use pod::{MANAGED_BY, container_security, control_plane_only, control_plane_too, pod_security};
 pub use sidecar::probe;
 pub use token_review::TOKEN_REVIEW;
 

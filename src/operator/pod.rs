@@ -185,12 +185,7 @@ fn as_root_on_control_plane(spec: &mut PodSpec) {
     let user = PodSecurityContext { run_as_non_root: Some(false), run_as_user: Some(0), ..pod_security() };
     spec.security_context = Some(PodSecurityContext { run_as_group: Some(0), ..user });
     spec.affinity = Some(control_plane_only());
-    spec.tolerations.get_or_insert_default().push(Toleration {
-        key: Some(CONTROL_PLANE.to_owned()),
-        operator: Some("Exists".to_owned()),
-        effect: Some("NoSchedule".to_owned()),
-        ..Default::default()
-    });
+    spec.tolerations.get_or_insert_default().push(control_plane_too());
 }
 
 /// The pod in the network of its node and with three of its files, which are root's alone.
@@ -217,8 +212,18 @@ fn with_files_of_the_node(spec: &mut PodSpec, pki_directory: &str) {
     }
 }
 
-/// By the label's presence: its value differs between distributions.
-fn control_plane_only() -> Affinity {
+/// Nodes of the control plane take the pod.
+pub fn control_plane_too() -> Toleration {
+    Toleration {
+        key: Some(CONTROL_PLANE.to_owned()),
+        operator: Some("Exists".to_owned()),
+        effect: Some("NoSchedule".to_owned()),
+        ..Default::default()
+    }
+}
+
+/// Other nodes do not take the pod. By the label's presence: its value differs between distributions.
+pub fn control_plane_only() -> Affinity {
     let has_label =
         NodeSelectorRequirement { key: CONTROL_PLANE.to_owned(), operator: "Exists".to_owned(), values: None };
     let term = NodeSelectorTerm { match_expressions: Some(vec![has_label]), match_fields: None };

@@ -48,7 +48,11 @@ impl AwsFlags {
     }
 }
 
-fn parse_account(text: &str) -> Result<String, String> {
+/// An account: 12 digits, which may be written with hyphens.
+///
+/// # Errors
+/// What an account looks like.
+pub fn parse_account(text: &str) -> Result<String, String> {
     let digits = text.replace('-', "");
     match digits.len() == 12 && digits.bytes().all(|byte| byte.is_ascii_digit()) {
         true => Ok(digits),

@@ -21,6 +21,7 @@ pub mod machines;
 pub mod marks;
 pub mod permissions;
 pub mod plan;
+pub mod policy;
 pub mod restore;
 pub mod retag;
 pub mod retention;

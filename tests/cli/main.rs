@@ -69,6 +69,8 @@ mod volume_retention;
 #[cfg(feature = "volumes")]
 mod volume_scenario;
 #[cfg(feature = "volumes")]
+mod volume_schedule;
+#[cfg(feature = "volumes")]
 mod volume_snapshot;
 #[cfg(feature = "volumes")]
 mod volume_world;

@@ -26,12 +26,13 @@ pub const CRD: &str = "etcdbackups.etcd.database.coreos.com";
 /// Name of the operator's Deployment, ServiceAccount and role.
 pub const OPERATOR: &str = "etcdbackup-operator";
 
-const NAME: &str = "app.kubernetes.io/name";
+/// The label of what an object is.
+pub const NAME: &str = "app.kubernetes.io/name";
 /// The label of everything that `install` makes.
 pub const PART_OF: &str = "app.kubernetes.io/part-of";
 
 /// IRSA (aws/amazon-eks-pod-identity-webhook, README.md).
-const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
+pub const ROLE_ARN: &str = "eks.amazonaws.com/role-arn";
 
 /// Port of the operator's probes: the default of `operator --health-port`.
 const HEALTH_PORT: u16 = 8080;
@@ -65,7 +66,7 @@ pub struct Manifest {
 
 impl Manifest {
     /// Of an object whose type is known.
-    pub(super) fn new<K>(object: &K) -> Result<Self>
+    pub(in crate::commands) fn new<K>(object: &K) -> Result<Self>
     where
         K: Resource<DynamicType = ()> + Serialize,
     {
