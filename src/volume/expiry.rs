@@ -29,7 +29,7 @@ pub struct Judged {
 /// # Errors
 /// As [`Compute::explain`].
 pub async fn sets(compute: &Compute, cluster: Option<&str>) -> Result<Vec<Set>> {
-    Ok(set::of(&inventory::ours(compute, cluster).await?))
+    Ok(set::of_all(inventory::ours(compute, cluster).await?))
 }
 
 /// Judges the sets with at least one disk in `scope`, the newest first. `current` is the set of this run, which stays.

@@ -66,19 +66,23 @@ impl Set {
 
 /// Groups snapshots of ours into sets, newest first. Those without a disk or a set in their tags are left out.
 pub fn of(snapshots: &[Snapshot]) -> Vec<Set> {
-    let mut grouped: BTreeMap<(&str, String), Vec<(Disk, &Snapshot)>> = BTreeMap::new();
+    of_all(snapshots.to_vec())
+}
+
+/// The same without a copy of each: there may be thousands.
+pub fn of_all(snapshots: Vec<Snapshot>) -> Vec<Set> {
+    let mut grouped: BTreeMap<(String, String), Vec<(Disk, Snapshot)>> = BTreeMap::new();
     for snapshot in snapshots {
         if let (Some(disk), Some(set)) = (snapshot.disk(), snapshot.set()) {
-            grouped.entry((set, disk.cluster.clone())).or_default().push((disk, snapshot));
+            grouped.entry((set.to_owned(), disk.cluster.clone())).or_default().push((disk, snapshot));
         }
     }
-    let mut sets: Vec<Set> =
-        grouped.into_iter().map(|((id, cluster), of_set)| set(id.to_owned(), cluster, of_set)).collect();
+    let mut sets: Vec<Set> = grouped.into_iter().map(|((id, cluster), of_set)| set(id, cluster, of_set)).collect();
     sets.sort_by(|a, b| b.started().cmp(&a.started()).then_with(|| b.id.cmp(&a.id)));
     sets
 }
 
-fn set(id: String, cluster: String, mut found: Vec<(Disk, &Snapshot)>) -> Set {
+fn set(id: String, cluster: String, mut found: Vec<(Disk, Snapshot)>) -> Set {
     let rank = |snapshot: &Snapshot| (snapshot.state == State::Completed, snapshot.started);
     found.sort_by(|(_, a), (_, b)| rank(b).cmp(&rank(a)).then_with(|| a.id.cmp(&b.id)));
     let missing = wanted(&cluster, &found).into_iter().filter(|disk| !found.iter().any(|(of, _)| of == disk));
@@ -86,15 +90,15 @@ fn set(id: String, cluster: String, mut found: Vec<(Disk, &Snapshot)>) -> Set {
     let (mut snapshots, mut doubles) = (BTreeMap::new(), Vec::new());
     for (disk, snapshot) in found {
         match snapshots.contains_key(&disk) {
-            true => doubles.push(snapshot.clone()),
-            false => drop(snapshots.insert(disk, snapshot.clone())),
+            true => doubles.push(snapshot),
+            false => drop(snapshots.insert(disk, snapshot)),
         }
     }
     Set { id, cluster, snapshots, doubles, missing }
 }
 
 /// Every member of every etcd that a snapshot of the set names.
-fn wanted(cluster: &str, found: &[(Disk, &Snapshot)]) -> BTreeSet<Disk> {
+fn wanted(cluster: &str, found: &[(Disk, Snapshot)]) -> BTreeSet<Disk> {
     let list = |snapshot: &Snapshot, key: &str| -> Vec<String> {
         let names = snapshot.tags.get(key).map(String::as_str).unwrap_or_default();
         names.split(',').filter(|name| !name.is_empty()).map(str::to_owned).collect()

@@ -65,15 +65,12 @@ fn ten_thousand_snapshots_need_few_requests_and_little_memory() {
             state.snapshots.insert(format!("snap-{n:017x}"), snapshot);
         }
     });
-    for format in ["", "-o json"] {
-        fake.forget();
-        let words: Vec<&str> = "volume list -q".split(' ').chain(format.split_whitespace()).collect();
-        let (lines, peak) = measured(fake.sandbox().command(&words));
-        assert!(lines >= 2_500, "{format}: {lines}");
-        let requests = fake.requests().len();
-        assert!(requests <= 10_000 / 1_000 + 5, "{format}: {requests}");
-        assert!(peak > 0 && peak < MOST_MEMORY, "{format}: {peak} KiB");
-    }
+    // the document is larger than the table
+    let (lines, peak) = measured(fake.sandbox().command(&["volume", "list", "-q", "-o", "json"]));
+    assert!(lines >= 10_000, "{lines}");
+    let requests = fake.requests().len();
+    assert!(requests <= 10_000 / 1_000 + 5, "{requests}");
+    assert!(peak > 0 && peak < MOST_MEMORY, "{peak} KiB");
 }
 
 /// The lines that a command prints, and the most memory that it had, in KiB.
