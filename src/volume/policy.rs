@@ -89,6 +89,8 @@ impl Scope<'_> {
             statement("SnapshotVolumes", &take, &[self.arn("volume"), self.arn("instance")], &of_cluster),
             statement("MakeMarkedSnapshots", &take, &[self.arn("snapshot")], &[marked("Request")]),
             statement("TagNewSnapshots", &["ec2:CreateTags"], &[self.arn("snapshot")], &[created]),
+            // one call for the volumes of an instance can only give them the same tags
+            statement("TagMarkedSnapshots", &["ec2:CreateTags"], &[self.arn("snapshot")], &[marked("Resource")]),
         ]
     }
 
