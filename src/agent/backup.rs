@@ -33,6 +33,7 @@ const TO_CLEAN_UP: Duration = Duration::from_secs(10);
 /// Usage errors; those of the store, of etcd and of the upload; [`ErrorKind::TimedOut`] after
 /// `--timeout`, [`ErrorKind::Interrupted`] after SIGTERM or SIGINT, the upload aborted in both cases.
 pub async fn run(args: &BackupArgs, namespace: &str) -> Result<String> {
+    signals::bear_file_limit();
     let cancel = CancellationToken::new();
     let mut work = Box::pin(back_up(args, namespace, &cancel));
     let ended = tokio::select! {

@@ -1,10 +1,12 @@
-//! What a run clears away in a real store: old snapshots and stale uploads of ours, and nobody else's.
+//! What a run clears away in a real store, a bucket or a volume: old snapshots and stale uploads of ours, and nobody
+//! else's.
 
 use crate::agent_backup::{etcd_version, stored};
 use crate::etcd::Etcd;
 use crate::faults::{Fate, Network};
 use crate::sandbox::Sandbox;
 use crate::servers::{READER, ROOT, STORE, snapshot};
+use crate::shelf::{Disk, Shelf};
 
 fn name(revision: u64) -> String {
     format!("v1/etcd-a/{}_{revision:016x}_etcd.backup", etcd_version())
@@ -12,13 +14,18 @@ fn name(revision: u64) -> String {
 
 #[test]
 fn the_youngest_stay_and_other_tools_keep_what_is_theirs() {
-    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("keep"), Sandbox::with_keys(ROOT));
+    the_youngest_stay(&STORE.bucket("keep"));
+    the_youngest_stay(&Disk::new());
+}
+
+fn the_youngest_stay(shelf: &dyn Shelf) {
+    let (etcd, sandbox) = (Etcd::start(), Sandbox::with_keys(ROOT));
     let foreign = ["v1/etcd-a/notes.txt", "v1/etcd-a/meta/x.json", "v1/etcd-ab/3.5.0_0000000000000001_etcd.backup"];
     let same_form = name(1);
     for key in foreign.iter().copied().chain([same_form.as_str()]) {
-        bucket.put(key, &snapshot(8, 1));
+        shelf.put(key, &snapshot(8, 1));
     }
-    let flags = format!("{} --keep 2", bucket.flags());
+    let flags = format!("{} --keep 2", shelf.flags());
     let expired: Vec<_> = (0..5)
         .map(|run| {
             etcd.put(&format!("key{run}"), "value");
@@ -29,12 +36,12 @@ fn the_youngest_stay_and_other_tools_keep_what_is_theirs() {
     let mut expected: Vec<String> = foreign.iter().map(|key| (*key).to_owned()).collect();
     expected.extend([same_form, name(5), name(6)]);
     expected.sort();
-    assert_eq!(bucket.keys(), expected);
+    assert_eq!(shelf.keys(), expected);
 
     // nothing is new: no snapshot is taken, and what is old still goes
-    let again = stored(&sandbox, &etcd, &format!("{} --keep 1", bucket.flags()));
+    let again = stored(&sandbox, &etcd, &format!("{} --keep 1", shelf.flags()));
     assert_eq!((&again["alreadyStored"], &again["expired"]), (&true.into(), &1.into()), "{again}");
-    assert!(!bucket.keys().contains(&name(5)) && bucket.keys().contains(&name(6)));
+    assert!(!shelf.keys().contains(&name(5)) && shelf.keys().contains(&name(6)));
 }
 
 #[test]
@@ -57,14 +64,19 @@ fn thousands_of_others_are_not_looked_at_one_by_one() {
 
 #[test]
 fn a_copy_of_ours_under_another_name_is_not_ours() {
-    let (etcd, bucket, sandbox) = (Etcd::start(), STORE.bucket("copied"), Sandbox::with_keys(ROOT));
+    a_copy_is_not_ours(&STORE.bucket("copied"));
+    a_copy_is_not_ours(&Disk::new());
+}
+
+fn a_copy_is_not_ours(shelf: &dyn Shelf) {
+    let (etcd, sandbox) = (Etcd::start(), Sandbox::with_keys(ROOT));
     etcd.put("key", "1");
-    let flags = format!("{} --keep 1", bucket.flags());
+    let flags = format!("{} --keep 1", shelf.flags());
     stored(&sandbox, &etcd, &flags);
-    bucket.copy(&name(2), &name(1));
+    shelf.copy(&name(2), &name(1));
     etcd.put("key", "2");
     assert_eq!(stored(&sandbox, &etcd, &flags)["expired"], 1);
-    assert_eq!(bucket.keys(), [name(1), name(3)]);
+    assert_eq!(shelf.keys(), [name(1), name(3)]);
 }
 
 #[test]

@@ -12,6 +12,7 @@ mod agent_histories;
 mod agent_path;
 mod agent_retention;
 mod agent_versions;
+mod agent_volume;
 #[cfg(feature = "volumes")]
 mod aws;
 #[cfg(feature = "volumes")]
@@ -54,6 +55,7 @@ mod pages;
 #[path = "../harness/sandbox.rs"]
 mod sandbox;
 mod servers;
+mod shelf;
 mod store_pages;
 mod usage;
 mod verify;
