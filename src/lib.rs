@@ -10,7 +10,7 @@
 //! | [`agent`] | takes a snapshot into the store; serves the store over HTTP, as it is or as zstd |
 //! | `volume` | EBS snapshots of etcd's disks, and the way back (feature `volumes`) |
 //! | [`cassandra`] | backups of Cassandra in a bucket: layouts, manifests, whether they are whole |
-//! | [`source`] | places to read a snapshot from: service, S3, directory, file; finds the newest; writes nothing |
+//! | [`source`] | places to read from: service, S3, volume, directory, file; finds the newest; writes nothing |
 //! | [`transfer`] | downloads and uploads; knows nothing of clusters |
 //! | [`snapshot`] | names, layouts, histories, the trailer hash, the database in it; no I/O |
 //! | [`api`] | the Kubernetes types and their names; no I/O |
