@@ -11,9 +11,8 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::inventory::{self, Snapshot, State, Volume, filter};
-use super::marks;
 use super::tags::{self, Disk, LONGEST_VALUE, MOST_TAGS, Tags};
-use super::take::sdk_tags;
+use super::{marks, retag};
 use crate::aws::compute::Compute;
 use crate::error::Result;
 
@@ -70,9 +69,7 @@ pub async fn find(compute: &Compute, cluster: Option<&str>) -> Result<Plan> {
 /// As [`Compute::explain`]; running it again goes on.
 pub async fn adopt(compute: &Compute, plan: &Plan, done: impl Fn(&Adoption) -> Result<()>) -> Result<()> {
     let work = plan.adoptions.iter().map(async |one| {
-        let request = compute.ec2.create_tags().resources(&one.id).set_tags(Some(sdk_tags(&one.tags)));
-        let sent = request.send().await;
-        sent.map_err(|error| compute.explain(&error, "ec2", &format!("tagging {}", one.id)))?;
+        retag::create(compute, std::slice::from_ref(&one.id), &one.tags).await?;
         Ok(one)
     });
     let mut work = std::pin::pin!(futures::stream::iter(work).buffered(AT_ONCE));

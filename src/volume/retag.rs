@@ -81,7 +81,7 @@ pub async fn create(compute: &Compute, resources: &[String], tags: &Tags) -> Res
 }
 
 /// Tags as the SDK takes them.
-pub fn sdk(tags: &Tags) -> Vec<types::Tag> {
+fn sdk(tags: &Tags) -> Vec<types::Tag> {
     tags.iter().map(|(key, value)| types::Tag::builder().key(key).value(value).build()).collect()
 }
 

@@ -12,11 +12,10 @@ use futures::{StreamExt, TryStreamExt};
 
 use self::calls::Call;
 use self::send::Sender;
-pub use self::send::sdk_tags;
 use super::inventory::{self, Snapshot, State, filter};
 use super::machines;
 use super::marks::{self, Run};
-use super::selection::{Chosen, Wanted};
+use super::selection::Wanted;
 use super::tags::{self, Disk};
 use crate::aws::compute::Compute;
 use crate::error::Result;
@@ -26,16 +25,6 @@ const AT_ONCE: usize = 8;
 
 /// How the run tells of what it meets: sentences.
 pub type Tell<'a> = &'a (dyn Fn(String) + Sync);
-
-/// A set to take.
-#[derive(Debug, Clone, Copy)]
-pub struct Order<'a> {
-    pub set: &'a str,
-    /// Why it is taken, where that is not the schedule.
-    pub reason: Option<&'a str>,
-    /// Whether an earlier run may have begun it.
-    pub resumed: bool,
-}
 
 /// A snapshot that has begun.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,24 +37,28 @@ pub struct Made {
     pub before: bool,
 }
 
-/// Begins the snapshots of all `chosen` volumes.
+/// Begins the snapshots of all `volumes`; where the set is `resumed`, of those of which an earlier run has begun none.
 ///
 /// # Errors
 /// As [`Compute::explain`]; those that had begun then stay and go on.
-pub async fn take(compute: &Compute, chosen: &Chosen, order: Order<'_>, tell: Tell<'_>) -> Result<Vec<Made>> {
-    let mut made = match order.resumed {
-        true => begun(chosen, &of_set(compute, order.set).await?),
+pub async fn take(
+    compute: &Compute,
+    volumes: &[Wanted],
+    run: Run<'_>,
+    resumed: bool,
+    tell: Tell<'_>,
+) -> Result<Vec<Made>> {
+    let mut made = match resumed {
+        true => begun(volumes, &of_set(compute, run.set).await?),
         false => Vec::new(),
     };
     let have: BTreeSet<&Disk> = made.iter().map(|made| &made.disk).collect();
-    let wanted: Vec<&Wanted> = chosen.volumes.iter().filter(|one| !have.contains(&one.disk)).collect();
+    let wanted: Vec<&Wanted> = volumes.iter().filter(|one| !have.contains(&one.disk)).collect();
     let instances = calls::shared_instances(&wanted);
     let machines = match instances.is_empty() {
         true => Vec::new(),
         false => machines::machines(compute, vec![filter("instance-id", instances)]).await?,
     };
-    let etcds = chosen.etcds();
-    let run = Run { set: order.set, etcds: &etcds, reason: order.reason };
     left_out(&wanted, run, tell);
     let sender = Sender { compute, run, tell };
     let calls = calls::plan(&wanted, &machines, run);
@@ -91,14 +84,14 @@ pub async fn of_set(compute: &Compute, set: &str) -> Result<Vec<Snapshot>> {
 }
 
 /// What an earlier run of the same set left, as far as it did not fail.
-fn begun(chosen: &Chosen, found: &[Snapshot]) -> Vec<Made> {
+fn begun(volumes: &[Wanted], found: &[Snapshot]) -> Vec<Made> {
     let of = |one: &Wanted| {
         let snapshot = found.iter().find(|snapshot| {
             snapshot.disk().as_ref() == Some(&one.disk) && matches!(snapshot.state, State::Pending | State::Completed)
         })?;
         Some(Made { before: true, ..made(one, &snapshot.id) })
     };
-    chosen.volumes.iter().filter_map(of).collect()
+    volumes.iter().filter_map(of).collect()
 }
 
 fn made(one: &Wanted, id: &str) -> Made {

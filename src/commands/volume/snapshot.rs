@@ -23,8 +23,8 @@ use crate::volume::inventory::Snapshot;
 use crate::volume::retention::Rules;
 use crate::volume::selection::{self, Chosen, Selection};
 use crate::volume::tags::Disk;
-use crate::volume::take::{self, Made, Order};
-use crate::volume::{completion, expiry, set};
+use crate::volume::take::{self, Made};
+use crate::volume::{completion, expiry, marks, set};
 use pick::PickFlags;
 
 /// Characters of EC2's tags that need no quotes in a shell.
@@ -170,8 +170,8 @@ async fn execute(args: &Args, plan: &Plan, set: &str, ui: &Ui) -> Result<()> {
 async fn begin(compute: &Compute, chosen: &Chosen, args: &Args, set: &str, ui: &Ui) -> Result<Vec<Made>> {
     let volumes = count(chosen.volumes.len(), "volume");
     ui.say(format!("Taking set {set}: {volumes} of cluster {}", chosen.cluster));
-    let order = Order { set, reason: None, resumed: args.set.is_some() };
-    let made = take::take(compute, chosen, order, &|what| ui.warn(what)).await;
+    let run = marks::Run { set, etcds: &chosen.etcds(), reason: None };
+    let made = take::take(compute, &chosen.volumes, run, args.set.is_some(), &|what| ui.warn(what)).await;
     let made = made.map_err(|error| {
         error.hint(format!("what had begun of set {set} stays; run it again with --set {set} to go on"))
     })?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_ec2::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_ec2::operation::RequestId;
-use aws_sdk_ec2::types::{CopyTagsFromSource, InstanceSpecification, ResourceType, Tag, TagSpecification};
+use aws_sdk_ec2::types::{CopyTagsFromSource, InstanceSpecification, ResourceType};
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::calls::Call;
@@ -12,8 +12,8 @@ use super::{Made, Tell, made, of_set};
 use crate::aws::compute::Compute;
 use crate::error::{Error, Result};
 use crate::volume::marks::{self, Run};
+use crate::volume::retag::{self, specification};
 use crate::volume::selection::Wanted;
-use crate::volume::tags::Tags;
 
 /// Tries of one call.
 const TRIES: u32 = 8;
@@ -111,7 +111,8 @@ impl Sender<'_> {
     async fn one(&self, one: &Wanted) -> std::result::Result<Vec<Made>, Trouble> {
         let request = self.compute.ec2_once.create_snapshot().volume_id(&one.volume.id);
         let request = request.description(format!("etcdbackup: {}, set {}", one.disk, self.run.set));
-        let request = request.tag_specifications(specification(&marks::of_snapshot(one, self.run).tags));
+        let request =
+            request.tag_specifications(specification(ResourceType::Snapshot, &marks::of_snapshot(one, self.run).tags));
         let doing = format!("taking a snapshot of {} ({})", one.volume.id, one.disk);
         let answer = request.send().await.map_err(|error| Trouble::of(self.compute, &error, &doing))?;
         match answer.snapshot_id() {
@@ -132,7 +133,8 @@ impl Sender<'_> {
         let request = self.compute.ec2_once.create_snapshots().instance_specification(which);
         let request = request.description(format!("etcdbackup: {instance}, set {}", self.run.set));
         let request = request.copy_tags_from_source(CopyTagsFromSource::Volume);
-        let request = request.tag_specifications(specification(&marks::of_run(cluster, self.run)));
+        let request =
+            request.tag_specifications(specification(ResourceType::Snapshot, &marks::of_run(cluster, self.run)));
         let doing = format!("taking snapshots of the volumes of {instance}");
         let answer = request.send().await.map_err(|error| Trouble::of(self.compute, &error, &doing))?;
         let (mut made_here, mut lost) = (Vec::new(), Vec::new());
@@ -175,20 +177,9 @@ impl Sender<'_> {
         let Call::Together { of, .. } = call else { return Ok(made) };
         for made in &made {
             let Some(one) = of.iter().find(|one| one.volume.id == made.volume) else { continue };
-            let tags = sdk_tags(&marks::of_snapshot(one, self.run).tags);
-            let request = self.compute.ec2.create_tags().resources(&made.id).set_tags(Some(tags));
-            let doing = format!("tagging {} ({})", made.id, made.disk);
-            request.send().await.map_err(|error| self.compute.explain(&error, "ec2", &doing))?;
+            retag::create(self.compute, std::slice::from_ref(&made.id), &marks::of_snapshot(one, self.run).tags)
+                .await?;
         }
         Ok(made)
     }
-}
-
-/// Tags as EC2 takes them.
-pub fn sdk_tags(tags: &Tags) -> Vec<Tag> {
-    tags.iter().map(|(key, value)| Tag::builder().key(key).value(value).build()).collect()
-}
-
-fn specification(tags: &Tags) -> TagSpecification {
-    TagSpecification::builder().resource_type(ResourceType::Snapshot).set_tags(Some(sdk_tags(tags))).build()
 }
