@@ -6,14 +6,15 @@ use aws_sdk_ec2::types;
 use aws_smithy_runtime_api::client::orchestrator::HttpResponse;
 
 use super::inventory::Volume;
+use super::retag::specification;
 use super::run::Run;
 use super::stage;
 use super::state::DiskNow;
+use super::tags::{self, Tags};
 use crate::error::Result;
 
-/// What EC2 answers to a dry run of something that is allowed; the second to the deletion of a volume that is still in
-/// use, after it has looked at the permission.
-const ALLOWED: [&str; 2] = ["DryRunOperation", "VolumeInUse"];
+/// What EC2 answers to a dry run of something that is allowed.
+const ALLOWED: &str = "DryRunOperation";
 
 /// Of a run, what it will do to volumes and snapshots.
 pub struct Wanted<'a> {
@@ -25,8 +26,6 @@ pub struct Wanted<'a> {
     pub retag: Vec<&'a Volume>,
     /// Snapshots whose tags will be written.
     pub mark: Vec<String>,
-    /// Volumes that will be deleted in the end.
-    pub delete: Vec<&'a Volume>,
     pub initialization_rate: Option<i32>,
 }
 
@@ -37,15 +36,18 @@ pub struct Wanted<'a> {
 /// [`Compute::explain`](crate::aws::compute::Compute::explain).
 pub async fn prove(run: &Run<'_>, wanted: &Wanted<'_>) -> Result<()> {
     let ec2 = &run.compute.ec2;
+    // a policy may ask for the mark of a new snapshot
+    let mark = Tags::from([(tags::MANAGED.to_owned(), tags::MANAGED_VALUE.to_owned())]);
     for volume in &wanted.snapshots_of {
-        let asked = ec2.create_snapshot().volume_id(&volume.id).dry_run(true).send().await;
+        let asked = ec2.create_snapshot().volume_id(&volume.id).dry_run(true);
+        let asked = asked.tag_specifications(specification(types::ResourceType::Snapshot, &mark)).send().await;
         allowed(run, asked, &format!("to take a snapshot of {}", volume.id))?;
     }
     for disk in &wanted.make {
         let asked = stage::request(run, disk, wanted.initialization_rate).dry_run(true).send().await;
         allowed(run, asked, &format!("to make a volume of {}", disk.plan.snapshot))?;
     }
-    let tag = || types::Tag::builder().key(super::tags::RESTORE).value(&run.plan.run).build();
+    let tag = || types::Tag::builder().key(tags::RESTORE).value(&run.plan.run).build();
     let marked = wanted.retag.iter().map(|volume| volume.id.clone()).chain(wanted.mark.iter().cloned());
     for resource in marked {
         let asked = ec2.create_tags().resources(&resource).tags(tag()).dry_run(true).send().await;
@@ -55,11 +57,22 @@ pub async fn prove(run: &Run<'_>, wanted: &Wanted<'_>) -> Result<()> {
         let asked = ec2.delete_tags().resources(&volume.id).tags(tag()).dry_run(true).send().await;
         allowed(run, asked, &format!("to delete tags of {}", volume.id))?;
     }
-    for volume in &wanted.delete {
-        let asked = ec2.delete_volume().volume_id(&volume.id).dry_run(true).send().await;
-        allowed(run, asked, &format!("to delete {}", volume.id))?;
-    }
     prove_detach(run, &wanted.retag).await
+}
+
+/// Asks for leave to delete the volumes that will be put aside. The new ones are marked so until they are in use, and a
+/// policy may ask for the mark.
+///
+/// # Errors
+/// As [`prove`].
+pub async fn prove_delete(run: &Run<'_>) -> Result<()> {
+    let disks = run.look().await?;
+    let staged = disks.iter().filter_map(|disk| disk.new.as_ref()).filter(|new| new.tags.contains_key(tags::PUT_ASIDE));
+    for volume in staged {
+        let asked = run.compute.ec2.delete_volume().volume_id(&volume.id).dry_run(true).send().await;
+        allowed(run, asked, "to delete volumes that are put aside")?;
+    }
+    Ok(())
 }
 
 /// Only where volumes may have to be detached by force.
@@ -77,11 +90,7 @@ where
 {
     match answer {
         Ok(_) => Ok(()),
-        Err(error)
-            if error.as_service_error().and_then(|error| error.code()).is_some_and(|code| ALLOWED.contains(&code)) =>
-        {
-            Ok(())
-        }
+        Err(error) if error.as_service_error().and_then(|error| error.code()) == Some(ALLOWED) => Ok(()),
         Err(error) => Err(run.compute.explain(&error, "ec2", &format!("asking for leave {doing}"))),
     }
 }

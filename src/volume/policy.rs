@@ -68,6 +68,11 @@ impl Scope<'_> {
         self.cluster.map(|cluster| ("StringEquals", format!("aws:ResourceTag/{key}"), json!(cluster)))
     }
 
+    /// The resource is a snapshot of ours.
+    fn of_ours(&self) -> Vec<Test<'static>> {
+        [marked("Resource")].into_iter().chain(self.of_cluster(tags::CLUSTER)).collect()
+    }
+
     fn look(&self, restore: bool) -> Value {
         let more: &[&str] = match restore {
             true => &[
@@ -90,24 +95,20 @@ impl Scope<'_> {
             statement("MakeMarkedSnapshots", &take, &[self.arn("snapshot")], &[marked("Request")]),
             statement("TagNewSnapshots", &["ec2:CreateTags"], &[self.arn("snapshot")], &[created]),
             // one call for the volumes of an instance can only give them the same tags
-            statement("TagMarkedSnapshots", &["ec2:CreateTags"], &[self.arn("snapshot")], &[marked("Resource")]),
+            statement("TagMarkedSnapshots", &["ec2:CreateTags"], &[self.arn("snapshot")], &self.of_ours()),
         ]
     }
 
     fn delete_snapshots(&self) -> Value {
-        let mut tests = vec![marked("Resource")];
-        tests.extend(self.of_cluster(tags::CLUSTER));
-        statement("DeleteMarkedSnapshots", &["ec2:DeleteSnapshot"], &[self.arn("snapshot")], &tests)
+        statement("DeleteMarkedSnapshots", &["ec2:DeleteSnapshot"], &[self.arn("snapshot")], &self.of_ours())
     }
 
     fn make_volumes(&self) -> Vec<Value> {
         let make = ["ec2:CreateVolume"];
-        let mut of_ours = vec![marked("Resource")];
-        of_ours.extend(self.of_cluster(tags::CLUSTER));
         let created = ("StringEquals", "ec2:CreateAction".to_owned(), json!("CreateVolume"));
         vec![
             statement("MakeVolumes", &make, &[self.arn("volume")], &[]),
-            statement("OfMarkedSnapshots", &make, &[self.arn("snapshot")], &of_ours),
+            statement("OfMarkedSnapshots", &make, &[self.arn("snapshot")], &self.of_ours()),
             statement("TagNewVolumes", &["ec2:CreateTags"], &[self.arn("volume")], &[created]),
         ]
     }
@@ -200,7 +201,8 @@ mod tests {
     fn a_schedule_tags_nothing_but_what_it_makes() {
         let policy = of(&[Purpose::Backup, Purpose::Prune], &ANY);
         let created = r#"{"StringEquals":{"ec2:CreateAction":["CreateSnapshot","CreateSnapshots"]}}"#;
-        assert_eq!(conditions(&policy, "ec2:CreateTags"), [created]);
+        let ours = r#"{"StringEquals":{"aws:ResourceTag/etcdbackup/managed":"1"}}"#;
+        assert_eq!(conditions(&policy, "ec2:CreateTags"), [created, ours]);
         for never in ["DeleteTags", "CreateVolume", "autoscaling", "kms"] {
             assert!(!policy.to_string().contains(never), "{never}");
         }

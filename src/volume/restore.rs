@@ -61,9 +61,8 @@ async fn prepare(run: &Run<'_>, disks: &[DiskNow], options: &Options) -> Result<
     let wanted = Wanted {
         make: disks.iter().filter(|disk| disk.new.is_none()).collect(),
         snapshots_of: if options.skip_safety { Vec::new() } else { old.clone() },
-        retag: old.clone(),
+        retag: old,
         mark: unmarked.clone(),
-        delete: if options.delete_old { old } else { Vec::new() },
         initialization_rate: options.initialization_rate,
     };
     permissions::prove(run, &wanted).await?;
@@ -76,7 +75,11 @@ async fn prepare(run: &Run<'_>, disks: &[DiskNow], options: &Options) -> Result<
     if !options.skip_safety {
         safety::snapshots(run, &kept, tags::PRE_RESTORE).await?;
     }
-    stage::volumes(run, disks, options.initialization_rate).await
+    stage::volumes(run, disks, options.initialization_rate).await?;
+    match options.delete_old {
+        true => permissions::prove_delete(run).await,
+        false => Ok(()),
+    }
 }
 
 /// The snapshots of the plan that this run has not marked yet; all must be there.

@@ -52,7 +52,6 @@ async fn prepare(run: &Run<'_>, disks: &[DiskNow]) -> Result<()> {
         snapshots_of: kept.iter().map(|kept| kept.volume).collect(),
         retag: volumes,
         mark: Vec::new(),
-        delete: Vec::new(),
         initialization_rate: None,
     };
     permissions::prove(run, &wanted).await?;

@@ -94,7 +94,7 @@ fn denied(action: &'static str) -> impl FnMut(&Request, &mut crate::fake_aws::St
 
 #[test]
 fn what_will_not_be_allowed_is_found_before_anything_changes() {
-    for action in ["CreateSnapshot", "CreateVolume", "CreateTags", "DeleteTags", "DeleteVolume"] {
+    for action in ["CreateSnapshot", "CreateVolume", "CreateTags", "DeleteTags"] {
         let world = World::new();
         world.fake.forget();
         world.fake.before(denied(action));
@@ -103,6 +103,19 @@ fn what_will_not_be_allowed_is_found_before_anything_changes() {
         assert!(output.stderr.ends_with("hint: nothing was changed\n"), "{action}: {output}");
         assert!(!world.fake.requests().iter().any(changes), "{action}");
     }
+}
+
+#[test]
+fn a_deletion_that_will_not_be_allowed_is_found_before_the_control_plane_stops() {
+    let world = World::new();
+    world.fake.before(denied("DeleteVolume"));
+    let output = world.sandbox.run(&format!("{RESTORE} --delete-old-volumes"));
+    assert_eq!(output.code, Some(5), "{output}");
+    assert!(output.stderr.contains("hint: the control plane runs as before"), "{output}");
+    assert!(!world.fake.count().contains_key("UpdateAutoScalingGroup"));
+    world.ok(RESTORE);
+    world.assert_restored();
+    world.assert_never_broken();
 }
 
 #[test]

@@ -128,14 +128,14 @@ fn sources(directory: &Path, found: &mut String) {
 }
 
 #[test]
-fn the_policy_for_all_allows_every_call_of_the_program() {
+fn the_policy_for_all_allows_every_call_of_the_program_and_no_other() {
     let mut source = String::new();
     sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("src"), &mut source);
     let policy = Sandbox::new().run("volume iam-policy --for all");
     let policy: Value = serde_json::from_slice(&policy.stdout).unwrap();
     let actions = policy["Statement"].as_array().unwrap().iter().flat_map(|one| one["Action"].as_array().unwrap());
-    let allowed: BTreeSet<String> = actions.map(|action| action.as_str().unwrap().to_owned()).collect();
-    let called = called(&source);
-    assert!(called.contains("ec2:DescribeVolumes"), "{called:?}");
-    assert_eq!(called.difference(&allowed).collect::<Vec<_>>(), Vec::<&String>::new());
+    // KMS is called by EC2
+    let own = actions.map(|action| action.as_str().unwrap()).filter(|action| !action.starts_with("kms:"));
+    let allowed: BTreeSet<String> = own.map(str::to_owned).collect();
+    assert_eq!(called(&source), allowed);
 }

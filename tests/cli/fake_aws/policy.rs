@@ -47,7 +47,7 @@ fn context(state: &mut State, request: &Request, creating: Option<&str>) -> Vec<
     of_request.extend(new.map(|(key, value)| (format!("aws:RequestTag/{key}"), value)));
     of_request.extend(creating.map(|action| ("ec2:CreateAction".to_owned(), action.to_owned())));
     if let Some(group) = request.get("AutoScalingGroupName").and_then(|name| state.groups.get(name)) {
-        let keys = group.tags.iter().map(|(key, value)| (format!("autoscaling:ResourceTag/{key}"), value.clone()));
+        let keys = group.tags.iter().map(|(key, value)| (format!("aws:ResourceTag/{key}"), value.clone()));
         of_request.extend(keys);
     }
     if ids.is_empty() || creating.is_some() || request.action.starts_with("Create") && request.action != "CreateTags" {
