@@ -104,6 +104,19 @@ fn after_a_rollback_that_was_killed_a_restore_goes_on_or_says_that_the_rollback_
 }
 
 #[test]
+fn whoever_presses_ctrl_c_in_a_snapshot_learns_that_it_goes_on_and_completes_it_with_the_same_name() {
+    let world = World::new();
+    let line = "volume snapshot --set s2 --wait";
+    let output = ended_at(&world, line, 1, Signal::INT).unwrap();
+    assert_eq!(output.code, Some(130), "{output}");
+    let wanted =
+        "error: interrupted; what had begun of set s2 goes on\nhint: look with: kubectl etcdbackup volume list\n";
+    assert!(output.stderr.ends_with(wanted), "{output}");
+    world.ok(line);
+    assert_eq!(world.fake.snapshots().len(), 2 + 2);
+}
+
+#[test]
 fn whoever_presses_ctrl_c_learns_where_it_stands() {
     let world = World::new();
     let staging = ended_at(&world, RESTORE, 4, Signal::INT).unwrap();

@@ -2,6 +2,7 @@
 
 use insta::assert_snapshot;
 
+use crate::create_terminal::Terminal;
 use crate::fake_aws::{Fault, Request, throttled};
 use crate::sandbox::Output;
 use crate::volume_world::{World, changes};
@@ -169,6 +170,53 @@ fn an_instance_that_does_not_end_is_exit_6_and_the_same_command_goes_on() {
     world.ok(RESTORE);
     world.assert_restored();
     world.assert_never_broken();
+}
+
+#[test]
+fn a_lifecycle_hook_that_holds_instances_back_is_waited_for() {
+    let world = World::new();
+    world.fake.state(|state| state.groups.values_mut().for_each(|group| group.hooks = vec!["drain".to_owned()]));
+    // a minute of requests in one
+    world.fake.before(|_, state| {
+        (0..4).for_each(|_| state.tick());
+        Fault::None
+    });
+    let output = world.ok(RESTORE);
+    assert!(output.stderr.contains("is Terminating:Wait in control-plane-eu-west-1a"), "{output}");
+    world.assert_restored();
+    world.assert_never_broken();
+}
+
+#[test]
+fn a_volume_that_stays_attached_is_detached_by_force_only_where_that_is_asked_for() {
+    let world = World::new();
+    let lost = world.fake.state(|state| {
+        let (id, volume) = state.volumes.iter_mut().next().unwrap();
+        volume.attachment.as_mut().unwrap().instance = "i-0123".to_owned();
+        id.clone()
+    });
+    let output = world.sandbox.run(&format!("{RESTORE} --timeout 0"));
+    assert_eq!(output.code, Some(6), "{output}");
+    assert!(output.stderr.contains(&format!("still waiting: {lost} is in-use")), "{output}");
+    assert!(!world.fake.count().contains_key("DetachVolume"));
+    let output = world.ok(&format!("{RESTORE} --force-detach"));
+    assert!(output.stderr.contains(&format!("{lost} is detached from i-0123 by force")), "{output}");
+    world.assert_restored();
+    world.assert_never_broken();
+}
+
+#[test]
+fn on_a_terminal_the_name_of_the_cluster_is_typed_first() {
+    let world = World::new();
+    world.fake.forget();
+    for (name, code) in [("k.example.org", Some(1)), ("k.example.com", Some(0))] {
+        let mut terminal = Terminal::run(world.sandbox.command(&["volume", "restore", "plan.json"]));
+        terminal.answer("Type the name of the cluster to go on", &format!("{name}\r"));
+        let (ended, _, screen) = terminal.end();
+        assert_eq!(ended, code, "{screen}");
+        assert_eq!(world.fake.requests().iter().any(changes), code == Some(0), "{screen}");
+    }
+    world.assert_restored();
 }
 
 #[test]

@@ -185,6 +185,19 @@ fn a_wait_that_runs_out_is_exit_6_and_without_one_it_is_said_how_to_look() {
 }
 
 #[test]
+fn snapshots_that_began_far_apart_are_warned_of() {
+    let fake = three_masters();
+    fake.before(|request, state| {
+        state.now += if request.action == "CreateSnapshot" { 61 } else { 0 };
+        Fault::None
+    });
+    let output = fake.sandbox().run("volume snapshot --set s1 --etcd main --wait");
+    assert_eq!(output.code, Some(0), "{output}");
+    assert!(output.stderr.contains("warning: the snapshots of set s1 began 12"), "{output}");
+    assert!(output.stderr.contains(" s apart: they are not of one moment"), "{output}");
+}
+
+#[test]
 fn a_set_that_was_begun_is_gone_on_with_by_its_name() {
     let fake = three_masters();
     let refused = Fault::Refuse(400, "InvalidVolume.NotFound", "The volume does not exist.".to_owned());
