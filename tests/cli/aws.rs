@@ -66,7 +66,6 @@ impl Aws {
     }
 
     /// A sandbox whose environment leads the plugin to this account.
-    #[allow(dead_code, reason = "where the tests of commands begin")]
     pub fn sandbox(&self) -> Sandbox {
         let mut sandbox = Sandbox::new();
         for (name, value) in self.environment() {
@@ -76,7 +75,6 @@ impl Aws {
     }
 
     /// The variables that lead to this account.
-    #[allow(dead_code, reason = "where the tests of commands begin")]
     pub fn environment(&self) -> Vec<(&'static str, String)> {
         let mut variables = vec![
             ("AWS_ENDPOINT_URL", self.url.clone()),

@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use aws_sdk_ec2::config::Credentials;
 
+pub use self::policy::unauthorized;
 pub use self::request::Request;
 pub use self::state::{Snapshot, State};
 use self::xml::{element, text};

@@ -61,6 +61,8 @@ mod usage;
 mod verify;
 mod verify_damage;
 #[cfg(feature = "volumes")]
+mod volume_access;
+#[cfg(feature = "volumes")]
 mod volume_crashes;
 #[cfg(feature = "volumes")]
 mod volume_list;
