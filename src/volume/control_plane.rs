@@ -2,24 +2,27 @@
 
 use std::time::Instant;
 
+use super::inventory::{Attachment, Volume};
+use super::machines;
 use super::run::{Run, Seen, Stage};
 use super::scaling::{self, Group};
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 
-/// Notes that an earlier run has left the control plane stopped.
+/// Whether an earlier run has left the control plane stopped, which it notes.
 ///
 /// # Errors
 /// As [`scaling::named`].
-pub async fn note_if_down(run: &Run<'_>) -> Result<()> {
+pub async fn note_if_down(run: &Run<'_>) -> Result<bool> {
     let groups = scaling::named(run.compute, &run.plan.group_names()).await?;
     let down = |group: &Group| {
         group.size.is_stopped() && run.plan.groups.get(&group.name).is_some_and(|saved| !saved.is_stopped())
     };
-    if groups.iter().any(down) {
+    let is_down = groups.iter().any(down);
+    if is_down {
         run.reached(Stage::Down);
         run.talk.say("the control plane is down, as an earlier run left it");
     }
-    Ok(())
+    Ok(is_down)
 }
 
 /// Sets all groups to no instance, and waits until every instance is terminated and every volume can be moved.
@@ -28,17 +31,26 @@ pub async fn note_if_down(run: &Run<'_>) -> Result<()> {
 /// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as [`scaling::named`].
 pub async fn stop(run: &Run<'_>) -> Result<()> {
     let names = run.plan.group_names();
+    let groups = scaling::named(run.compute, &names).await?;
+    let mut before = Some(run.position.stage());
     run.reached(Stage::Down);
     run.talk.say("the control plane goes down: do not run kops update cluster until it is up again");
-    for group in scaling::named(run.compute, &names).await? {
-        if !group.size.is_stopped() {
-            scaling::resize(run.compute, &group.name, 0, 0).await?;
-            run.talk.say(&format!("{} was of {}, and is set to none", group.name, group.size));
+    for group in groups.iter().filter(|group| !group.size.is_stopped()) {
+        if let Err(error) = scaling::resize(run.compute, &group.name, 0, 0).await {
+            if let Some(before) = before.filter(|_| error.kind() == ErrorKind::Denied) {
+                run.position.no_further_than(before);
+            }
+            return Err(error);
         }
+        before = None;
+        run.talk.say(&format!("{} was of {}, and is set to none", group.name, group.size));
     }
     run.until(|| stopped(run, &names)).await?;
     run.talk.say("every instance of the control plane is terminated");
-    run.until(|| detached(run)).await?;
+    run.until(|| detached(run)).await.map_err(|error| match error.kind() {
+        ErrorKind::TimedOut => error.hint("--force-detach takes a volume from an instance that is gone"),
+        _ => error,
+    })?;
     run.talk.say("every volume is available");
     Ok(())
 }
@@ -64,9 +76,11 @@ fn remaining(group: &Group) -> Vec<String> {
 async fn detached(run: &Run<'_>) -> Result<Seen<()>> {
     let disks = run.look().await?;
     let volumes = disks.iter().flat_map(|disk| disk.old.iter().chain(&disk.new));
-    let attached: Vec<_> = volumes.filter(|volume| volume.state != "available").collect();
+    let attached: Vec<&Volume> = volumes.filter(|volume| volume.state != "available").collect();
+    let alive = machines::alive(run.compute, &attached).await?;
     for volume in attached.iter().filter(|volume| run.force_detach && volume.state == "in-use") {
-        for attachment in &volume.attachments {
+        // what is taken from an instance that writes may be torn
+        for attachment in volume.attachments.iter().filter(|at| !alive.contains(&at.instance)) {
             run.talk.warn(&format!("{} is detached from {} by force", volume.id, attachment.instance));
             let request = run.compute.ec2.detach_volume().volume_id(&volume.id).instance_id(&attachment.instance);
             let doing = format!("detaching {}", volume.id);
@@ -74,8 +88,17 @@ async fn detached(run: &Run<'_>) -> Result<Seen<()>> {
             answer.map_err(|error| run.compute.explain(&error, "ec2", &doing))?;
         }
     }
-    let missing: Vec<String> = attached.iter().map(|volume| format!("{} is {}", volume.id, volume.state)).collect();
+    let missing: Vec<String> = attached.iter().map(|volume| where_it_is(volume, &alive)).collect();
     Ok(if missing.is_empty() { Seen::Done(()) } else { Seen::Waiting(missing.join(", ")) })
+}
+
+fn where_it_is(volume: &Volume, alive: &[String]) -> String {
+    let at = |attachment: &Attachment| match alive.contains(&attachment.instance) {
+        true => format!(" at {}, which runs", attachment.instance),
+        false => format!(" at {}, which is gone", attachment.instance),
+    };
+    let at: String = volume.attachments.iter().map(at).collect();
+    format!("{} is {}{at}", volume.id, volume.state)
 }
 
 /// Gives the groups the sizes of the plan, and waits until their instances are in service. `since` is when they went
@@ -95,6 +118,15 @@ pub async fn start(run: &Run<'_>, since: Option<Instant>) -> Result<()> {
             // somebody has changed it since
             run.talk.warn(&format!("{} is of {} and was of {saved}: it stays", group.name, group.size));
         }
+    }
+    let stopped: Vec<&String> =
+        run.plan.groups.iter().filter(|(_, size)| size.is_stopped()).map(|(name, _)| name).collect();
+    for name in &stopped {
+        run.talk.warn(&format!("{name} has no instance, as when the plan was made: to start some, aws autoscaling update-auto-scaling-group --auto-scaling-group-name {name} --min-size 1 --desired-capacity 1"));
+    }
+    if stopped.len() == names.len() {
+        run.talk.say("the control plane has no instances, as when the plan was made");
+        return Ok(());
     }
     run.until(|| in_service(run, &names)).await?;
     run.reached(Stage::Up);

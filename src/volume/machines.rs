@@ -2,7 +2,7 @@
 
 use aws_sdk_ec2::types;
 
-use super::inventory::tags_of;
+use super::inventory::{Volume, filter, tags_of};
 use super::tags::Tags;
 use crate::aws::compute::Compute;
 use crate::error::Result;
@@ -42,6 +42,21 @@ pub async fn machines(compute: &Compute, filters: Vec<types::Filter>) -> Result<
         found.extend(item.instances().iter().map(machine));
     }
     Ok(found)
+}
+
+/// Of the instances that `volumes` are attached to, those that may still write to them; EC2 may know others no more.
+///
+/// # Errors
+/// As [`Compute::explain`].
+pub async fn alive(compute: &Compute, volumes: &[&Volume]) -> Result<Vec<String>> {
+    let at = volumes.iter().flat_map(|volume| &volume.attachments);
+    let ids: Vec<String> = at.map(|attachment| attachment.instance.clone()).filter(|id| !id.is_empty()).collect();
+    if ids.is_empty() {
+        return Ok(Vec::new());
+    }
+    let found = machines(compute, vec![filter("instance-id", ids)]).await?;
+    let alive = found.into_iter().filter(|machine| !["stopped", "terminated"].contains(&machine.state.as_str()));
+    Ok(alive.map(|machine| machine.id).collect())
 }
 
 fn machine(found: &types::Instance) -> Machine {

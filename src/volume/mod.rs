@@ -8,9 +8,10 @@
 //! | [`selection`], [`machines`], [`take`], [`completion`] | which volumes, and a set of snapshots of them |
 //! | [`retention`], [`expiry`], [`adopt`] | which sets go, and why |
 //! | [`restore`], [`rollback`], [`cleanup`] | the three ways to go |
-//! | [`permissions`], [`safety`], [`stage`], [`control_plane`], [`swap`], [`retag`] | their steps |
+//! | [`changed`], [`permissions`], [`safety`], [`stage`], [`control_plane`], [`swap`], [`retag`] | their steps |
 
 pub mod adopt;
+pub mod changed;
 pub mod cleanup;
 pub mod completion;
 pub mod control_plane;

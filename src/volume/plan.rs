@@ -5,6 +5,7 @@ pub mod choose;
 pub mod file;
 mod found;
 mod make;
+pub mod obstacles;
 
 use std::collections::BTreeMap;
 
@@ -89,8 +90,8 @@ impl Plan {
         self.groups.keys().cloned().collect()
     }
 
-    /// The set of the snapshots that this run takes first: of the volumes that go out of use, for one of the reasons
-    /// [`tags::PRE_RESTORE`] and [`tags::PRE_ROLLBACK`].
+    /// The set of the snapshots that this run takes of the volumes that go out of use, for one of the reasons in
+    /// [`tags::SAFETY`].
     pub fn safety_set(&self, reason: &str) -> String {
         format!("{reason}-{}", self.run)
     }

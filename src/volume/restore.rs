@@ -12,7 +12,7 @@ use super::safety::{self, Kept};
 use super::state::{self, DiskNow, is_live};
 use super::swap::{self, Exchange};
 use super::tags::{self, Tags};
-use super::{cleanup, control_plane, retag, stage};
+use super::{changed, cleanup, control_plane, retag, stage};
 use crate::error::{Error, Result};
 
 /// How a restore is done.
@@ -34,13 +34,14 @@ pub struct Options {
 /// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as
 /// [`Compute::explain`](crate::aws::compute::Compute::explain).
 pub async fn run(run: &Run<'_>, options: &Options) -> Result<Vec<DiskNow>> {
+    let down = control_plane::note_if_down(run).await?;
     let disks = run.look().await?;
     state::may_restore(run.plan, &disks)?;
-    control_plane::note_if_down(run).await?;
     let mut since = None;
     if !disks.iter().all(DiskNow::is_restored) {
+        changed::refuse(run, down || !disks.iter().all(DiskNow::is_untouched)).await?;
         prepare(run, &disks, options).await?;
-        since = Some(Instant::now());
+        since = (!down).then(Instant::now);
         control_plane::stop(run).await?;
         exchange(run).await?;
     }
@@ -86,8 +87,13 @@ async fn prepare(run: &Run<'_>, disks: &[DiskNow], options: &Options) -> Result<
 async fn check_snapshots(run: &Run<'_>) -> Result<Vec<String>> {
     let ids: Vec<String> = run.plan.disks.iter().map(|disk| disk.snapshot.clone()).collect();
     let found = inventory::snapshots(run.compute, vec![filter("snapshot-id", ids.iter().cloned())]).await?;
-    for id in &ids {
+    for (id, disk) in ids.iter().zip(&run.plan.disks) {
         match found.iter().find(|snapshot| snapshot.id == *id) {
+            Some(snapshot) if snapshot.disk().as_ref() != Some(&run.plan.disk(disk)) => {
+                let of = snapshot.disk().map_or("no disk that is known".to_owned(), |of| of.to_string());
+                return Err(Error::general(format!("{id} is a snapshot of {of}, not of {}", run.plan.disk(disk)))
+                    .hint("somebody changed the plan or the tags of the snapshot: make another plan"));
+            }
             Some(snapshot) if snapshot.state == State::Completed => {}
             Some(_) => return Err(Error::general(format!("the snapshot {id} of the plan is not complete any more"))),
             None => {
@@ -126,13 +132,17 @@ fn of_restore<'a>(run: &Run<'_>, disk: &'a DiskNow, now: &str) -> Exchange<'a> {
 
 /// What seed 004 does first: here it is the last step, with the control plane up.
 async fn delete_old(run: &Run<'_>, options: &Options) -> Result<()> {
-    if !options.skip_safety {
-        safety::complete(run, tags::PRE_RESTORE).await?;
-    }
     let disks = run.look().await?;
     let restored = disks.iter().filter(|disk| disk.is_restored());
-    let old = restored.filter_map(|disk| disk.old.as_ref().filter(|old| !is_live(old, &disk.disk)));
-    for volume in old {
+    let old = restored
+        .filter_map(|disk| Some(Kept { disk, volume: disk.old.as_ref().filter(|old| !is_live(old, &disk.disk))? }));
+    let old: Vec<Kept<'_>> = old.collect();
+    if !options.skip_safety && !old.is_empty() {
+        // those of before are of a control plane that ran on, perhaps for days when an earlier run broke off
+        safety::snapshots(run, &old, tags::PRE_DELETE).await?;
+        safety::complete(run, tags::PRE_DELETE).await?;
+    }
+    for Kept { volume, .. } in old {
         cleanup::delete(run.compute, &volume.id).await?;
         run.talk.say(&format!("{} is deleted", volume.id));
     }

@@ -11,7 +11,7 @@ use super::run::Run;
 use super::safety::{self, Kept};
 use super::state::{self, DiskNow, is_live};
 use super::swap::{self, Exchange};
-use super::{control_plane, tags};
+use super::{changed, control_plane, tags};
 use crate::error::{Error, Result};
 
 /// Rolls the restore of the plan of `run` back, or what is left of that; the disks as they are then. One without a new
@@ -22,15 +22,18 @@ use crate::error::{Error, Result};
 /// the plan is of; [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as
 /// [`Compute::explain`](crate::aws::compute::Compute::explain).
 pub async fn run(run: &Run<'_>) -> Result<Vec<DiskNow>> {
+    let down = control_plane::note_if_down(run).await?;
     let disks = run.look().await?;
     state::may_roll_back(run.plan, &disks)?;
-    control_plane::note_if_down(run).await?;
     let mut since = None;
     if !disks.iter().all(|disk| disk.is_rolled_back(&run.plan.run)) {
+        if !disks.iter().all(DiskNow::is_untouched) {
+            changed::refuse(run, true).await?;
+        }
         prepare(run, &disks).await?;
         // staged volumes are nobody's: to mark them needs no stop
         if !disks.iter().all(DiskNow::is_untouched) {
-            since = Some(Instant::now());
+            since = (!down).then(Instant::now);
             control_plane::stop(run).await?;
         }
         exchange(run).await?;

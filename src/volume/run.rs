@@ -4,6 +4,7 @@ use std::future::Future;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::time::{Duration, Instant};
 
+use super::inventory::Volume;
 use super::plan::{self, Plan};
 use super::state::{self, DiskNow};
 use crate::aws::compute::Compute;
@@ -51,6 +52,11 @@ impl Position {
     fn reached(&self, stage: Stage) {
         self.0.fetch_max(stage as u8, Ordering::SeqCst);
     }
+
+    /// Takes back that more than `stage` was reached: AWS refused the first step beyond.
+    pub fn no_further_than(&self, stage: Stage) {
+        self.0.fetch_min(stage as u8, Ordering::SeqCst);
+    }
 }
 
 /// A restore or a rollback under way.
@@ -78,9 +84,16 @@ impl Run<'_> {
     /// # Errors
     /// As [`Compute::explain`].
     pub async fn look(&self) -> Result<Vec<DiskNow>> {
+        Ok(state::of(self.plan, &self.volumes().await?))
+    }
+
+    /// All volumes of the cluster.
+    ///
+    /// # Errors
+    /// As [`Compute::explain`].
+    pub async fn volumes(&self) -> Result<Vec<Volume>> {
         let ids = self.plan.disks.iter().filter_map(|disk| disk.old.as_ref()).map(|old| old.id.clone());
-        let volumes = plan::volumes(self.compute, &self.plan.cluster, &ids.collect::<Vec<_>>()).await?;
-        Ok(state::of(self.plan, &volumes))
+        plan::volumes(self.compute, &self.plan.cluster, &ids.collect::<Vec<_>>()).await
     }
 
     /// Notes how far the run is.

@@ -99,12 +99,13 @@ fn disk_now(plan: &Plan, of: &DiskPlan, volumes: &[Volume]) -> DiskNow {
     DiskNow { disk, plan: of.clone(), old, new, strangers }
 }
 
-/// Refuses to restore what has been rolled back, or where another volume has taken the place.
+/// Refuses to restore what has been rolled back, or where another volume or another restore has taken the place.
 ///
 /// # Errors
 /// [`ErrorKind::General`](crate::error::ErrorKind::General).
 pub fn may_restore(plan: &Plan, disks: &[DiskNow]) -> Result<()> {
     refuse_strangers(disks)?;
+    refuse_others(plan, disks)?;
     match disks.iter().find(|disk| disk.is_spent(&plan.run)) {
         Some(spent) if disks.iter().all(|disk| disk.is_rolled_back(&plan.run)) => {
             let (run, cluster) = (&plan.run, &spent.disk.cluster);
@@ -117,20 +118,23 @@ pub fn may_restore(plan: &Plan, disks: &[DiskNow]) -> Result<()> {
     }
 }
 
-/// Refuses to roll back without the volumes to go back to, or where another volume has taken the place.
+/// Refuses to roll back without the volumes to go back to, or where another volume or another restore has taken the
+/// place.
 ///
 /// # Errors
 /// [`ErrorKind::General`](crate::error::ErrorKind::General).
 pub fn may_roll_back(plan: &Plan, disks: &[DiskNow]) -> Result<()> {
     refuse_strangers(disks)?;
+    refuse_others(plan, disks)?;
     for disk in disks {
         if let (Some(gone), None) = (&disk.plan.old, &disk.old) {
-            let set = plan.safety_set(tags::PRE_RESTORE);
+            let (set, newer) = (plan.safety_set(tags::PRE_RESTORE), plan.safety_set(tags::PRE_DELETE));
             return Err(Error::general(format!("{}, the volume of {} before the restore, is gone", gone.id, disk.disk))
                 .hint(format!(
                     "kubectl etcdbackup volume plan --cluster-name {} --set {set} plans to restore the snapshots that the restore took first",
                     plan.cluster
-                )));
+                ))
+                .hint(format!("after restore --delete-old-volumes the set {newer} is the last state of the old volumes")));
         }
     }
     Ok(())
@@ -145,6 +149,21 @@ fn refuse_strangers(disks: &[DiskNow]) -> Result<()> {
         ))
         .hint("kops update cluster makes blank volumes when some are missing: delete that volume's k8s.io/etcd/… tag if it is one")
         .hint("where a later restore made it, roll that one back first")),
+        None => Ok(()),
+    }
+}
+
+/// Two restores that exchange the same volumes would bring two into use for one disk.
+fn refuse_others(plan: &Plan, disks: &[DiskNow]) -> Result<()> {
+    let volumes = disks.iter().flat_map(|disk| disk.old.iter().chain(&disk.new).map(move |volume| (disk, volume)));
+    let mut aside = volumes.filter(|(disk, volume)| !is_live(volume, &disk.disk));
+    let other =
+        aside.find_map(|(_, volume)| Some((volume, volume.tags.get(tags::RESTORE).filter(|run| **run != plan.run)?)));
+    match other {
+        Some((volume, run)) => {
+            Err(Error::general(format!("{} was put aside by another restore, {run}, which has not ended", volume.id))
+                .hint("end that one, or roll it back, with its own plan"))
+        }
         None => Ok(()),
     }
 }

@@ -6,7 +6,7 @@ use super::retag;
 use super::run::{Run, Seen};
 use super::state::{DiskNow, is_live};
 use super::tags::Tags;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// What is exchanged of one disk.
 pub struct Exchange<'a> {
@@ -21,6 +21,7 @@ pub struct Exchange<'a> {
 /// Exchanges the volumes, and proves by another look that each disk has the one volume that it should have.
 ///
 /// # Errors
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) when one that goes out of use is attached again;
 /// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut) when EC2 does not show it in time;
 /// as [`Compute::explain`](crate::aws::compute::Compute::explain).
 pub async fn volumes(run: &Run<'_>, exchanges: &[Exchange<'_>]) -> Result<()> {
@@ -49,6 +50,7 @@ fn live(disk: &DiskNow) -> Vec<String> {
 /// None but those that an earlier run has brought into use already.
 async fn none_in_use(run: &Run<'_>, exchanges: &[Exchange<'_>]) -> Result<Seen<()>> {
     let disks = run.look().await?;
+    refuse_attached(&disks, exchanges)?;
     let mut wrong = Vec::new();
     for (disk, exchange) in disks.iter().zip(exchanges) {
         let already = exchange.into.map(|into| into.id.clone());
@@ -56,6 +58,18 @@ async fn none_in_use(run: &Run<'_>, exchanges: &[Exchange<'_>]) -> Result<Seen<(
         wrong.extend(others.map(|id| format!("{id} still passes for the volume of {}", disk.disk)));
     }
     Ok(if wrong.is_empty() { Seen::Done(()) } else { Seen::Waiting(wrong.join(", ")) })
+}
+
+/// A master that started meanwhile has mounted what goes out of use, and would go on with it. Without its tags nobody
+/// can find it any more, so this is the last moment at which it can happen.
+fn refuse_attached(disks: &[DiskNow], exchanges: &[Exchange<'_>]) -> Result<()> {
+    let out = |id: &str| exchanges.iter().filter_map(|exchange| exchange.out).any(|out| out.id == id);
+    let mut volumes = disks.iter().flat_map(|disk| disk.old.iter().chain(&disk.new)).filter(|volume| out(&volume.id));
+    match volumes.find_map(|volume| Some((&volume.id, volume.attachments.first()?))) {
+        Some((id, at)) => Err(Error::general(format!("{id} was attached to {} during the exchange", at.instance))
+            .hint("somebody starts the control plane, as kops update cluster does: stop that first")),
+        None => Ok(()),
+    }
 }
 
 /// Exactly one a disk, or none where there is none to come into use.

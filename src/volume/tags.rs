@@ -29,7 +29,7 @@ pub const IOPS: &str = "etcdbackup/iops";
 pub const THROUGHPUT: &str = "etcdbackup/throughput";
 pub const KMS_KEY: &str = "etcdbackup/kms-key-id";
 pub const SOURCE_VOLUME: &str = "etcdbackup/source-volume";
-/// Why it was taken, where that is not the schedule: `pre-restore`, `pre-rollback`, `adopted`.
+/// Why it was taken, where that is not the schedule: one of [`SAFETY`], or `adopted`.
 pub const REASON: &str = "etcdbackup/reason";
 /// The run of the restore that made this volume, or that took it out of use.
 pub const RESTORE: &str = "etcdbackup/restore";
@@ -50,6 +50,10 @@ pub const ORIGINAL: &str = "etcdbackup/orig/";
 /// wanted to leave, so only a person who names them restores them.
 pub const PRE_RESTORE: &str = "pre-restore";
 pub const PRE_ROLLBACK: &str = "pre-rollback";
+/// The same of the sets that a restore takes of volumes that it deletes, after they were put aside.
+pub const PRE_DELETE: &str = "pre-delete";
+/// All of those.
+pub const SAFETY: [&str; 3] = [PRE_RESTORE, PRE_ROLLBACK, PRE_DELETE];
 /// All tags of ours begin so.
 pub const OURS: &str = "etcdbackup/";
 

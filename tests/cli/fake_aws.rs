@@ -23,7 +23,7 @@ use aws_sdk_ec2::config::Credentials;
 
 pub use self::policy::unauthorized;
 pub use self::request::Request;
-pub use self::state::{Snapshot, State};
+pub use self::state::{Snapshot, State, Volume};
 use self::xml::{element, text};
 use crate::aws::Aws;
 

@@ -63,6 +63,8 @@ mod verify_damage;
 #[cfg(feature = "volumes")]
 mod volume_access;
 #[cfg(feature = "volumes")]
+mod volume_changed;
+#[cfg(feature = "volumes")]
 mod volume_crashes;
 #[cfg(feature = "volumes")]
 mod volume_list;

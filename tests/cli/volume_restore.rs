@@ -157,8 +157,13 @@ fn a_key_that_may_not_be_used_is_found_before_the_control_plane_stops() {
 #[test]
 fn an_instance_that_does_not_end_is_exit_6_and_the_same_command_goes_on() {
     let world = World::new();
-    world.fake.state(|state| state.instances.values_mut().for_each(|instance| instance.protected = true));
+    world.fake.before(|request, state| {
+        let stops = request.action == "UpdateAutoScalingGroup";
+        state.instances.values_mut().for_each(|instance| instance.protected |= stops);
+        Fault::None
+    });
     let output = world.sandbox.run(&format!("{RESTORE} --timeout 0"));
+    world.fake.before(|_, _| Fault::None);
     assert_eq!(output.code, Some(6), "{output}");
     assert!(output.stderr.contains("is protected from scale-in in control-plane-eu-west-1a"), "{output}");
     assert!(output.stderr.contains("hint: the control plane is down"), "{output}");

@@ -74,6 +74,9 @@ pub async fn run(args: Args, ui: &Ui) -> Result<()> {
     let compute = super::until_interrupted(session::open_for(&plan, &args.aws, ui)).await?;
     ui.say(format!("rollback of the restore {} of cluster {}", plan.run, plan.cluster));
     ui.warn("what was written since the restore stays on the volumes that go out of use");
+    for disk in plan.disks.iter().filter(|disk| disk.old.is_none()) {
+        ui.warn(format!("{} had no volume before the restore, and has none after this", plan.disk(disk)));
+    }
     if !args.yes {
         under_way::confirm(&plan, "The control plane stops.").await?;
     }

@@ -43,7 +43,8 @@ pub(super) fn refuse_unasked(verb: &str, yes: bool) -> Result<()> {
 /// [`ErrorKind::General`](crate::error::ErrorKind::General) for another name;
 /// [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted).
 pub(super) async fn confirm(plan: &Plan, what: &str) -> Result<()> {
-    let prompt = format!("{what} Type the name of the cluster to go on");
+    let (account, region) = (&plan.account, &plan.region);
+    let prompt = format!("{what} Account {account}, region {region}. Type the name of the cluster to go on");
     let ask = move || dialoguer::Input::<String>::new().with_prompt(prompt).allow_empty(true).interact_text();
     match tokio::task::spawn_blocking(ask).await {
         Ok(Ok(name)) if name.trim() == plan.cluster => Ok(()),

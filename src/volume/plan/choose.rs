@@ -70,7 +70,7 @@ pub fn set<'a>(sets: &'a [Set], cluster: &str, which: &Which) -> Result<(&'a Set
 
 /// Whether a restore or its rollback took it: the state that somebody wanted to leave.
 fn is_safety(set: &Set) -> bool {
-    let reason = |reason: &String| [tags::PRE_RESTORE, tags::PRE_ROLLBACK].contains(&reason.as_str());
+    let reason = |reason: &String| tags::SAFETY.contains(&reason.as_str());
     set.snapshots.values().filter_map(|snapshot| snapshot.tags.get(tags::REASON)).any(reason)
 }
 

@@ -1,5 +1,6 @@
 //! The file of a plan: JSON, for its owner only, never written over.
 
+use std::collections::BTreeSet;
 use std::fs::OpenOptions;
 use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt;
@@ -7,6 +8,7 @@ use std::path::Path;
 
 use super::{Plan, VERSION};
 use crate::error::{Error, Result};
+use crate::volume::tags;
 
 /// Most bytes of a plan: several hundred times those of a large cluster.
 const LONGEST: u64 = 1024 * 1024;
@@ -65,15 +67,31 @@ fn parse(bytes: &[u8]) -> Result<Plan, String> {
         None => return Err("it has no version".to_owned()),
     }
     let plan: Plan = serde_json::from_value(value).map_err(|error| error.to_string())?;
-    let mut disks: Vec<_> = plan.disks.iter().map(|disk| (&disk.etcd, &disk.member)).collect();
-    let all = disks.len();
-    disks.sort();
-    disks.dedup();
-    match (plan.run.is_empty(), all, disks.len() == all) {
-        (true, ..) | (_, 0, _) => Err("it names no run or no disk".to_owned()),
-        (_, _, false) => Err("it names a disk twice".to_owned()),
-        _ => Ok(plan),
+    match flaw(&plan) {
+        Some(flaw) => Err(flaw),
+        None => Ok(plan),
     }
+}
+
+/// What no plan of ours says: somebody has written in it.
+fn flaw(plan: &Plan) -> Option<String> {
+    if plan.run.is_empty() || plan.disks.is_empty() || plan.groups.is_empty() {
+        return Some("it names no run, no disk or no Auto Scaling group".to_owned());
+    }
+    let (mut disks, mut volumes) = (BTreeSet::new(), BTreeSet::new());
+    for one in &plan.disks {
+        let disk = plan.disk(one);
+        if tags::of_kops(&one.tags).map(|(of, _)| of).as_ref() != Some(&disk) {
+            return Some(format!("the tags that it has for {disk} are not those of that disk"));
+        }
+        if !disks.insert(disk) {
+            return Some("it names a disk twice".to_owned());
+        }
+        if one.old.as_ref().is_some_and(|old| !volumes.insert(&old.id)) {
+            return Some("it names an old volume twice".to_owned());
+        }
+    }
+    None
 }
 
 #[cfg(test)]
@@ -106,5 +124,23 @@ mod tests {
         let mut twice = plan();
         twice.disks.push(twice.disks[0].clone());
         assert_eq!(parsed(&serde_json::to_string(&twice).unwrap()), "it names a disk twice");
+    }
+
+    #[test]
+    fn a_plan_that_somebody_wrote_in_is_refused() {
+        type Edit = fn(&mut Plan);
+        let edits: [(Edit, &str); 3] = [
+            (|plan| plan.groups.clear(), "it names no run, no disk or no Auto Scaling group"),
+            (|plan| plan.disks[1].old = plan.disks[0].old.clone(), "it names an old volume twice"),
+            (
+                |plan| plan.disks[0].tags = plan.disks[1].tags.clone(),
+                "the tags that it has for a.etcd-main.k are not those of that disk",
+            ),
+        ];
+        for (edit, wanted) in edits {
+            let mut plan = plan();
+            edit(&mut plan);
+            assert_eq!(parse(serde_json::to_string(&plan).unwrap().as_bytes()).unwrap_err(), wanted);
+        }
     }
 }

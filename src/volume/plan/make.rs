@@ -1,13 +1,14 @@
 //! A plan out of what was found: pure. All that stands in the way is said at once.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::choose::{self, Which};
+use super::obstacles::{self, Problems};
 use super::{DiskPlan, Found, NewVolume, OldVolume, Plan, VERSION};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::volume::inventory::{Snapshot, Volume};
 use crate::volume::scaling::Group;
 use crate::volume::set::Set;
@@ -15,8 +16,6 @@ use crate::volume::tags::{self, Disk, Tags};
 
 /// Tags that a swap adds to a volume before it takes others away.
 const ROOM: usize = 8;
-/// Of a group, the processes without which it does not change its size.
-const NEEDED: [&str; 2] = ["Launch", "Terminate"];
 
 /// What the restore should be.
 #[derive(Debug, Clone)]
@@ -28,27 +27,6 @@ pub struct Wish {
     pub zones: BTreeMap<String, String>,
 }
 
-/// What stands in the way, and what helps.
-#[derive(Default)]
-struct Problems(Vec<(String, String)>);
-
-impl Problems {
-    fn add(&mut self, what: impl Into<String>, hint: impl Into<String>) {
-        self.0.push((what.into(), hint.into()));
-    }
-
-    fn refuse(self, set: &Set) -> Result<()> {
-        if self.0.is_empty() {
-            return Ok(());
-        }
-        let lines: Vec<String> = self.0.iter().map(|(what, _)| format!("  {what}")).collect();
-        let error = Error::general(format!("the set {} cannot be restored now:\n{}", set.id, lines.join("\n")));
-        let mut hints: Vec<&String> = self.0.iter().map(|(_, hint)| hint).collect();
-        hints.dedup();
-        Err(hints.into_iter().fold(error, |error, hint| error.hint(hint)))
-    }
-}
-
 /// Makes the plan of the restore `run`.
 ///
 /// # Errors
@@ -58,13 +36,15 @@ pub fn make(found: &Found, wish: &Wish, run: String, now: Timestamp) -> Result<P
     let mut problems = Problems::default();
     check_set(set, wish, &mut problems);
     check_groups(found, &mut problems);
-    check_members(found, set, &mut problems);
+    let known: BTreeSet<Disk> = set.snapshots.keys().cloned().collect();
+    obstacles::of_members(&found.volumes, &known, &mut problems);
+    check_zones(found, wish, set, &mut problems);
     let disks: Vec<DiskPlan> = set
         .snapshots
         .iter()
         .filter_map(|(disk, snapshot)| disk_plan(found, wish, disk, snapshot, &mut problems))
         .collect();
-    problems.refuse(set)?;
+    problems.refuse(&format!("the set {} cannot be restored now", set.id))?;
     let mut warnings = passed;
     warnings.extend(warnings_of(found, set, &disks));
     Ok(Plan {
@@ -107,35 +87,19 @@ fn check_groups(found: &Found, problems: &mut Problems) {
             "name those of the control plane with --asg",
         );
     }
-    for group in &found.groups {
-        let protected: Vec<&str> =
-            group.instances.iter().filter(|one| one.protected).map(|one| one.id.as_str()).collect();
-        if !protected.is_empty() {
-            problems.add(
-                format!("{} is protected from scale-in in {}", protected.join(" "), group.name),
-                format!(
-                    "aws autoscaling set-instance-protection --no-protected-from-scale-in --auto-scaling-group-name {} --instance-ids {}",
-                    group.name,
-                    protected.join(" ")
-                ),
-            );
-        }
-    }
+    found.groups.iter().for_each(|group| obstacles::of_group(group, problems));
 }
 
-/// A member that the set does not know would run on beside a past of its etcd in which it does not exist.
-fn check_members(found: &Found, set: &Set, problems: &mut Problems) {
-    let of_set = |disk: &Disk| set.snapshots.keys().any(|known| known.etcd == disk.etcd);
-    for volume in &found.volumes {
-        let Some(disk) = volume.disk.as_ref().filter(|disk| disk.cluster == found.cluster && of_set(disk)) else {
-            continue;
-        };
-        if !set.snapshots.contains_key(disk) {
-            problems.add(
-                format!("{} is the volume of {disk}, of which the set has no snapshot", volume.id),
-                "choose a set of today's members, or take the tags of kops from that volume",
-            );
-        }
+/// A zone that is misspelt would be mapped to nothing.
+fn check_zones(found: &Found, wish: &Wish, set: &Set, problems: &mut Problems) {
+    let of_snapshots = set.snapshots.values().filter_map(|snapshot| snapshot.tags.get(tags::ZONE));
+    let was: BTreeSet<&String> = found.volumes.iter().map(|volume| &volume.zone).chain(of_snapshots).collect();
+    for unknown in wish.zones.keys().filter(|zone| !was.contains(zone)) {
+        let there: Vec<&str> = was.iter().map(|zone| zone.as_str()).collect();
+        problems.add(
+            format!("no volume of the set was in the zone {unknown}"),
+            format!("correct --az-map: there are {}", there.join(", ")),
+        );
     }
 }
 
@@ -157,7 +121,8 @@ fn disk_plan(
     }
     let old = live.first().copied();
     if let Some(old) = old {
-        check_old(found, old, problems);
+        obstacles::of_attachments(old, problems);
+        obstacles::outsiders(old, &found.groups).for_each(|instance| obstacles::of_outsider(old, instance, problems));
     }
     let zone = zone(found, wish, disk, snapshot, old, problems)?;
     let tags = live_tags(disk, snapshot, old, problems)?;
@@ -170,27 +135,6 @@ fn disk_plan(
         new: new_volume(zone, snapshot, old),
         tags,
     })
-}
-
-fn check_old(found: &Found, old: &Volume, problems: &mut Problems) {
-    for attachment in &old.attachments {
-        let instance = &attachment.instance;
-        if attachment.delete_on_termination {
-            problems.add(
-                format!("{} would be deleted with its instance {instance}", old.id),
-                format!(
-                    "aws ec2 modify-instance-attribute --instance-id {instance} --block-device-mappings '[{{\"DeviceName\": \"{}\", \"Ebs\": {{\"DeleteOnTermination\": false}}}}]'",
-                    attachment.device
-                ),
-            );
-        }
-        if !found.groups.iter().flat_map(|group| &group.instances).any(|known| known.id == *instance) {
-            problems.add(
-                format!("{} is attached to {instance}, which is in no Auto Scaling group of the control plane", old.id),
-                "name its group with --asg, or detach the volume",
-            );
-        }
-    }
 }
 
 fn zone(
@@ -232,11 +176,11 @@ fn live_tags(disk: &Disk, snapshot: &Snapshot, old: Option<&Volume>, problems: &
         );
         return None;
     }
-    if of.len() + ROOM > tags::MOST_TAGS {
+    if kept.len() + ROOM > tags::MOST_TAGS {
         problems.add(
             format!(
                 "the volume of {disk} has {} tags; EC2 allows {}, and the swap needs {ROOM}",
-                of.len(),
+                kept.len(),
                 tags::MOST_TAGS
             ),
             "delete tags that nobody needs",
@@ -314,14 +258,6 @@ fn group_warnings(group: &Group) -> Vec<String> {
     }
     if !group.hooks.is_empty() {
         warnings.push(format!("{name} has lifecycle hooks, which may delay its instances: {}", group.hooks.join(" ")));
-    }
-    let stuck: Vec<&str> =
-        group.suspended.iter().map(String::as_str).filter(|process| NEEDED.contains(process)).collect();
-    if !stuck.is_empty() {
-        warnings.push(format!(
-            "{name} does not change its size while {} is suspended: aws autoscaling resume-processes --auto-scaling-group-name {name}",
-            stuck.join(" and ")
-        ));
     }
     warnings
 }

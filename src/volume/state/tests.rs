@@ -96,3 +96,15 @@ fn a_stranger_in_the_place_of_a_disk_stops_both_ways() {
         assert!(refused.unwrap_err().message().starts_with("vol-x passes for the volume of a.etcd-main.k"));
     }
 }
+
+#[test]
+fn a_volume_that_another_restore_has_put_aside_stops_both_ways() {
+    let plan = plan();
+    let mut aside = made("vol-a", &[(tags::RESTORE, "r0"), (tags::REPLACED_BY, "vol-x")]);
+    aside.snapshot = None;
+    let disks = of(&plan, &[aside, made("vol-n", &[]), volume("vol-b", "main", "b")]);
+    for refused in [may_restore(&plan, &disks), may_roll_back(&plan, &disks)] {
+        let refused = refused.unwrap_err();
+        assert_eq!(refused.message(), "vol-a was put aside by another restore, r0, which has not ended");
+    }
+}
