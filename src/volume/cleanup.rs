@@ -33,6 +33,8 @@ pub fn verdicts(volumes: &[Volume], run: Option<&str>, older_than: Duration, now
     };
     let verdict = |volume: &Volume| {
         let since = volume.tags.get(tags::PUT_ASIDE).and_then(|since| since.parse::<Timestamp>().ok());
+        // one that a restore has made carries the time of its plan
+        let since = since.map(|since| volume.created.map_or(since, |created| created.max(since)));
         let stays = reason_to_stay(volume, volumes, since, older_than, now);
         Verdict { volume: volume.clone(), stays, since }
     };
@@ -50,11 +52,12 @@ fn reason_to_stay(
     if volume.tags.keys().any(|key| is_live_key(key)) {
         return Some("it has tags of kops".to_owned());
     }
-    if volume.state != "available" {
+    if !["available", "error"].contains(&volume.state.as_str()) {
         return Some(format!("it is {}", volume.state));
     }
     let run = volume.tags.get(tags::RESTORE);
-    if all.iter().filter(|other| other.tags.get(tags::RESTORE) == run).any(|other| !is_settled_beside(other, all)) {
+    let mut of_run = all.iter().filter(|other| other.tags.get(tags::RESTORE) == run);
+    if of_run.any(|other| !is_settled_beside(other, all) || is_half_replaced(other, all)) {
         return Some("its restore has not ended".to_owned());
     }
     let age = u64::try_from(now.as_second() - since.as_second()).unwrap_or_default();
@@ -65,6 +68,14 @@ fn reason_to_stay(
 fn is_settled_beside(volume: &Volume, all: &[Volume]) -> bool {
     let disk = tags::of_ours(&volume.tags);
     disk.is_some_and(|disk| all.iter().any(|other| state::is_settled(other, &disk)))
+}
+
+/// Whether the volume that takes its place waits beside it, out of use. Then what is in use instead is not of us: kops
+/// makes a blank volume where it finds none.
+fn is_half_replaced(volume: &Volume, all: &[Volume]) -> bool {
+    let replaced_by = volume.tags.get(tags::REPLACED_BY);
+    let waits = |other: &&Volume| other.tags.get(tags::RESTORE) == volume.tags.get(tags::RESTORE);
+    all.iter().filter(waits).any(|other| Some(&other.id) == replaced_by)
 }
 
 /// Deletes a volume; one that is gone already is no error.
@@ -138,5 +149,24 @@ mod tests {
         // the only one of its disk
         assert_eq!(goes(None, &[old]), Vec::<String>::new());
         assert_eq!(verdicts(&all, None, week, now).len(), 5);
+    }
+
+    #[test]
+    fn a_blank_volume_of_kops_in_the_middle_of_a_restore_does_not_end_it() {
+        let now: Timestamp = "2026-01-08T00:00:00Z".parse().unwrap();
+        let mut old = aside("vol-1", "r1", "2026-01-01T00:00:00Z");
+        old.tags.insert(tags::REPLACED_BY.to_owned(), "vol-2".to_owned());
+        let all = [volume("vol-blank", "main", "a"), old, aside("vol-2", "r1", "2026-01-01T00:00:00Z")];
+        let verdicts = verdicts(&all, None, Duration::ZERO, now);
+        assert!(verdicts.iter().all(|one| one.stays.as_deref() == Some("its restore has not ended")), "{verdicts:?}");
+    }
+
+    #[test]
+    fn a_volume_is_not_older_than_it_is_whatever_its_tag_says() {
+        let now: Timestamp = "2026-01-08T00:00:00Z".parse().unwrap();
+        let mut staged = aside("vol-1", "r1", "2025-01-01T00:00:00Z");
+        staged.created = Some(now);
+        let verdicts = verdicts(&[volume("vol-0", "main", "a"), staged], None, Duration::from_secs(60), now);
+        assert_eq!((verdicts[0].since, verdicts[0].stays.as_deref()), (Some(now), Some("it is younger")));
     }
 }

@@ -3,12 +3,12 @@
 
 use aws_sdk_ec2::operation::create_volume::builders::CreateVolumeFluentBuilder;
 use aws_sdk_ec2::types;
-use jiff::Timestamp;
 
+use super::plan::Plan;
 use super::retag::specification;
 use super::run::{Run, Seen, Stage};
 use super::state::{DiskNow, is_live};
-use super::tags;
+use super::tags::{self, Disk, Tags};
 use crate::error::{Error, Result};
 use crate::snapshot::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
@@ -43,12 +43,11 @@ async fn make(run: &Run<'_>, disk: &DiskNow, initialization_rate: Option<i32>) -
     Ok(id)
 }
 
-/// The call that makes the new volume of `disk`. Its token makes EC2 answer a repetition with the same volume.
+/// The call that makes the new volume of `disk`. Its token makes EC2 answer a repetition with the same volume, as long
+/// as all else is the same too: so the time on it is the plan's.
 pub fn request(run: &Run<'_>, disk: &DiskNow, initialization_rate: Option<i32>) -> CreateVolumeFluentBuilder {
     let new = &disk.plan.new;
-    let mut marks = run.plan.marks(&disk.disk);
-    marks.insert(tags::PUT_ASIDE.to_owned(), Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
-    marks.insert(tags::NAME.to_owned(), format!("{} staged by restore {}", disk.disk, run.plan.run));
+    let marks = marks(run.plan, &disk.disk);
     run.compute
         .ec2
         .create_volume()
@@ -63,6 +62,13 @@ pub fn request(run: &Run<'_>, disk: &DiskNow, initialization_rate: Option<i32>) 
         .set_volume_initialization_rate(initialization_rate)
         .client_token(token(&run.plan.run, &disk.disk.to_string()))
         .tag_specifications(specification(types::ResourceType::Volume, &marks))
+}
+
+fn marks(plan: &Plan, disk: &Disk) -> Tags {
+    let mut marks = plan.marks(disk);
+    marks.insert(tags::PUT_ASIDE.to_owned(), plan.made.strftime("%Y-%m-%dT%H:%M:%SZ").to_string());
+    marks.insert(tags::NAME.to_owned(), format!("{disk} staged by restore {}", plan.run));
+    marks
 }
 
 /// At most 64 characters (EC2 API, "Ensuring idempotency").
@@ -94,7 +100,16 @@ fn failed(id: &str, snapshot: &str) -> Error {
 
 #[cfg(test)]
 mod tests {
-    use super::token;
+    use super::*;
+    use crate::volume::plan::tests::plan;
+
+    #[test]
+    fn a_later_run_asks_for_the_same_volume_in_the_same_words() {
+        let plan = plan();
+        let marks = marks(&plan, &plan.disk(&plan.disks[0]));
+        assert_eq!(marks[tags::PUT_ASIDE], "1970-01-01T00:00:00Z");
+        assert_eq!(marks[tags::NAME], "a.etcd-main.k staged by restore r1");
+    }
 
     #[test]
     fn a_token_is_the_same_for_the_same_volume_only() {

@@ -63,9 +63,17 @@ pub async fn volumes(compute: &Compute, cluster: &str, ids: &[String]) -> Result
     for filter in asked {
         found.extend(inventory::volumes(compute, vec![filter]).await?);
     }
+    // EC2 takes * and ? in a name for any
+    found.retain(|volume| is_of(volume, cluster) || ids.contains(&volume.id));
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);
     Ok(found)
+}
+
+fn is_of(volume: &Volume, cluster: &str) -> bool {
+    let named = |key: &str| volume.tags.get(key).is_some_and(|name| name == cluster);
+    let owned = || volume.tags.contains_key(&format!("{}{cluster}", tags::KOPS_OWNED));
+    named(tags::KOPS_CLUSTER) || named(tags::CLUSTER) || owned()
 }
 
 async fn zones(compute: &Compute) -> Result<Vec<String>> {
