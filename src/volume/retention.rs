@@ -130,7 +130,7 @@ fn unsettled(set: &Set) -> Option<String> {
 /// Whether a restore took it first.
 fn is_safety(set: &Set) -> bool {
     let reason = |snapshot: &Snapshot| snapshot.tags.get(tags::REASON).cloned().unwrap_or_default();
-    set.snapshots.values().any(|snapshot| [tags::PRE_RESTORE, tags::PRE_ROLLBACK].contains(&reason(snapshot).as_str()))
+    set.snapshots.values().any(|snapshot| tags::SAFETY.contains(&reason(snapshot).as_str()))
 }
 
 /// The completed snapshots of each disk, those that a restore took first apart: set and time, the newest first.
@@ -146,16 +146,21 @@ fn by_disk(sets: &[Set]) -> BTreeMap<(&Disk, bool), Vec<(usize, Timestamp)>> {
     of
 }
 
-/// For each etcd of each cluster the newest set with all its members, completed.
+/// For each etcd of each cluster the newest set with all its members, completed, and the newest of which all other
+/// etcds are too: only that one can be restored by its name.
 fn newest_complete(sets: &[Set]) -> Vec<(usize, String)> {
     let (mut seen, mut newest) = (BTreeSet::new(), Vec::new());
     for (index, set) in sets.iter().enumerate() {
+        let is_whole = |of: &dyn Fn(&Disk) -> bool| {
+            !set.missing.iter().any(of)
+                && set.snapshots.iter().filter(|(disk, _)| of(disk)).all(|(_, snapshot)| is_completed(snapshot))
+        };
         for etcd in set.etcds() {
             let of_etcd = |disk: &Disk| disk.etcd == etcd;
-            let whole = !set.missing.iter().any(of_etcd)
-                && set.snapshots.iter().filter(|(disk, _)| of_etcd(disk)).all(|(_, snapshot)| is_completed(snapshot));
-            if whole && seen.insert((set.cluster.clone(), etcd.to_owned(), is_safety(set))) {
-                newest.push((index, etcd.to_owned()));
+            for (all, whole) in [(false, is_whole(&of_etcd)), (true, is_whole(&|_| true))] {
+                if whole && seen.insert((set.cluster.clone(), etcd.to_owned(), is_safety(set), all)) {
+                    newest.push((index, etcd.to_owned()));
+                }
             }
         }
     }

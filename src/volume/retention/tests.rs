@@ -100,6 +100,24 @@ fn a_set_stays_whole_when_one_disk_of_it_needs_it() {
 }
 
 #[test]
+fn a_set_that_can_be_restored_stays_although_each_etcd_has_a_newer_one_of_its_own() {
+    let of = |set: &str, main: State, events: State, age| {
+        let both = |member| {
+            [snapshot(set, "main", member, main.clone(), age), snapshot(set, "events", member, events.clone(), age)]
+        };
+        ["a", "b"].map(both).concat()
+    };
+    let failed = || State::Failed(String::new());
+    let all = [
+        of("3", failed(), State::Completed, 10),
+        of("2", State::Completed, failed(), 20),
+        of("1", State::Completed, State::Completed, 30),
+        of("0", State::Completed, State::Completed, 40),
+    ];
+    assert_eq!(names(&kept(&all.concat(), &last(1))), ["3", "2", "1"]);
+}
+
+#[test]
 fn each_disk_counts_for_itself() {
     let single = |name: &str, etcd: &str, age| snapshot(name, etcd, "a", State::Completed, age);
     let all = [
