@@ -127,6 +127,16 @@ impl Scope<'_> {
                 .collect(),
             None => vec![statement("SwapTags", &swap, &[self.arn("volume"), self.arn("snapshot")], &[])],
         };
+        // a restore that goes on, or deletes in the end, has put them aside already
+        let aside: Vec<_> = self.of_cluster(tags::CLUSTER).into_iter().collect();
+        if !aside.is_empty() {
+            statements.push(statement(
+                "SnapshotVolumesPutAside",
+                &["ec2:CreateSnapshot"],
+                &[self.arn("volume")],
+                &aside,
+            ));
+        }
         let of_kops: Vec<_> = self.of_cluster(tags::KOPS_CLUSTER).into_iter().collect();
         let detach = [self.arn("volume"), self.arn("instance")];
         statements.push(statement("DetachVolumes", &["ec2:DetachVolume"], &detach, &of_kops));
@@ -219,6 +229,15 @@ mod tests {
             let new = statement["Condition"].to_string().contains("ec2:CreateAction");
             assert_eq!(is_of_it, !free.contains(&name) && !new, "{statement}");
         }
+    }
+
+    #[test]
+    fn a_volume_of_the_cluster_may_be_kept_as_a_snapshot_before_and_after_it_is_put_aside() {
+        let of_volumes = |purposes: &[Purpose]| {
+            let all = conditions(&of(purposes, &ONE), "ec2:CreateSnapshot");
+            all.into_iter().filter(|one| one.contains("k8s.example.com")).count()
+        };
+        assert_eq!((of_volumes(&[Purpose::Restore]), of_volumes(&[Purpose::Backup])), (2, 1));
     }
 
     #[test]
