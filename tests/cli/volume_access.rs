@@ -72,15 +72,6 @@ fn no_credentials_and_no_region_are_said_before_anything_is_asked() {
 }
 
 #[test]
-fn a_word_that_is_no_region_is_refused() {
-    let mut sandbox = Sandbox::with_keys(("AKIDOFTHISTEST", "secret"));
-    sandbox.set("AWS_MAX_ATTEMPTS", "1");
-    let output = sandbox.run("volume list --region eu_west_1");
-    assert_eq!(output.code, Some(5), "{output}");
-    assert_snapshot!("no_such_region", output);
-}
-
-#[test]
 fn the_policy_of_a_schedule_is_enough_for_its_run_and_for_nothing_more() {
     let fake = FakeAws::start();
     Kops::of_three("k.example.com").make(&fake);
