@@ -191,11 +191,13 @@ fn a_full_disk_is_a_clear_error_that_leaves_nothing() {
     assert!(Command::new("mount").args(tmpfs).arg(disk.directory.path()).status().unwrap().success());
     disk.claim("disk-7", "ReadWriteOnce");
     let failed = disk.create("--claim disk-7 --name one --backup-timeout 20s");
-    let left = disk.snapshots();
+    let mut left = Vec::new();
+    files(disk.directory.path(), &mut left);
     let unmounted = Command::new("umount").arg("-l").arg(disk.directory.path()).status().unwrap();
     assert!(unmounted.success());
     assert_eq!(failed.code, Some(7), "{failed}");
-    assert!(failed.stderr.contains("No space left on device") || failed.stderr.contains("full"), "{failed}");
+    assert!(failed.stderr.contains("VolumeFull: the snapshot has "), "{failed}");
+    assert!(failed.stderr.contains(" are free in /var/etcd-backup/v1/etcd-a/tmp"), "{failed}");
     assert!(left.is_empty(), "{left:?}");
 }
 
@@ -205,7 +207,8 @@ fn a_directory_that_is_root_s_alone_is_told() {
     disk.claim("disk-7", "ReadWriteOnce");
     let failed = disk.create("--claim disk-7 --name one --backup-timeout 20s");
     assert_eq!(failed.code, Some(7), "{failed}");
-    assert!(failed.stderr.contains("Permission denied"), "{failed}");
+    assert!(failed.stderr.contains("cannot make /var/etcd-backup/v1: Permission denied"), "{failed}");
+    assert!(failed.stderr.contains(&format!("has to let uid {OURS} read and write it")), "{failed}");
     assert!(!disk.cluster().exists());
 }
 

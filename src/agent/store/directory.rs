@@ -244,8 +244,9 @@ pub(super) fn cannot(what: &str, path: &Path, error: impl Into<io::Error>) -> Er
     match Errno::from_io_error(&error) {
         Some(Errno::ACCESS | Errno::PERM) => {
             let user = rustix::process::geteuid().as_raw();
-            Error::denied(sentence)
-                .hint(format!("let uid {user} read and write the volume, as fsGroup in a pod's securityContext does"))
+            // in the sentence, because the report of a run has no hints
+            Error::denied(format!("{sentence}; the volume has to let uid {user} read and write it"))
+                .hint("fsGroup in a pod's securityContext does that, or chown where the driver knows no groups")
         }
         Some(Errno::ROFS) => Error::general(sentence).hint("mount the volume so that it can be written to"),
         Some(Errno::LOOP | Errno::NOTDIR) => {
