@@ -134,19 +134,28 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &
         return dir::find(path, args, &wanted, kube, ui).await;
     }
     if args.is_pv() {
-        kube.patience.lift();
-        return pv::find(args, &wanted, kube, ui, helpers).await;
+        return from_volume(args, &wanted, kube, helpers, ui).await;
     }
+    from_service_or_store(args, &wanted, kube, helpers, ui).await
+}
+
+async fn from_service_or_store(
+    args: &Args,
+    wanted: &Wanted,
+    kube: &KubeFlags,
+    helpers: &Helpers,
+    ui: &Ui,
+) -> Result<Found> {
     let mut why = None;
     if args.from != From::S3 && args.s3.place.path.is_none() {
-        match from_service(args, kube, &wanted, ui).await {
+        match from_service(args, kube, wanted, ui).await {
             Ok(found) => return Ok(found),
             Err(NoService::Unreachable(error)) if args.from == From::Auto => {
                 if let Some(told) = on_volume(args, kube).await {
                     ui.say(format!("{}; trying pv", error.message()));
                     ui.say(format!("s3: not read: {told}"));
-                    kube.patience.lift();
-                    return pv::find(args, &wanted, kube, ui, helpers).await.map_err(|last| both(last, &error));
+                    let found = from_volume(args, wanted, kube, helpers, ui).await;
+                    return found.map_err(|last| both(last, &error));
                 }
                 let skipped = if kube.patience.answered() { "" } else { "backup service not asked: " };
                 ui.say(format!("{skipped}{}; trying s3", error.message()));
@@ -156,7 +165,7 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &
             Err(NoService::Refused(error)) => return Err(error),
         }
     }
-    let error = match from_s3(args, kube, &wanted, ui).await {
+    let error = match from_s3(args, kube, wanted, ui).await {
         Err(error) => why.map_or(error.clone(), |why| both(error, &why)),
         found => return found,
     };
@@ -166,6 +175,12 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &
         true if args.from == From::S3 => Err(error),
         _ => Err(suggest(error, args, kube).await),
     }
+}
+
+async fn from_volume(args: &Args, wanted: &Wanted, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Result<Found> {
+    // a pod takes longer to start than the patience for an API server that may be gone
+    kube.patience.lift();
+    pv::find(args, wanted, kube, ui, helpers).await
 }
 
 /// What says that the snapshots are on a volume, where no flag says that they are in S3.
