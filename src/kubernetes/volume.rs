@@ -11,7 +11,7 @@ use kube::ResourceExt;
 use kube::api::{Api, ListParams};
 
 pub use self::manual::manual;
-pub use self::plan::{Plan, access_modes, plan};
+pub use self::plan::{Plan, access_modes, plan, retain};
 
 use super::Session;
 use crate::error::{Error, ErrorKind, Result};

@@ -15,7 +15,7 @@ use super::trouble::Trouble;
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::error::{ErrorKind, Result};
 use crate::kubernetes::Session;
-use crate::kubernetes::volume::access_modes;
+use crate::kubernetes::volume::{access_modes, retain};
 
 /// Why pods cannot have a claim.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -48,7 +48,18 @@ pub async fn prepare(session: &Session, plan: &Plan) -> Result<Result<bool, Hurd
         },
         (None, None) => return Ok(Err(Hurdle::Passing(missing(plan, &claim.name)))),
     };
-    Ok(judge(&found))
+    Ok(leaving(&found).map_or_else(|| judge(&found), |trouble| Err(Hurdle::Passing(trouble))))
+}
+
+/// That a claim is being deleted: no new pod gets it. Only a run is told. The sidecar stays as it is, for with the last
+/// pod that has the claim goes the volume.
+fn leaving(claim: &PersistentVolumeClaim) -> Option<Trouble> {
+    claim.metadata.deletion_timestamp.as_ref()?;
+    let name = claim.name_any();
+    let volume = claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()).filter(|name| !name.is_empty());
+    let keep = volume.map(|volume| format!("; to keep what is on it, first of all: {}", retain(volume)));
+    let keep = keep.unwrap_or_default();
+    Some(Trouble::new("ClaimBeingDeleted", format!("claim {name} is being deleted, and no new pod gets it{keep}")))
 }
 
 /// Whether all pods with the claim of `plan` have to be on one node; so it is where that is not known.
@@ -162,6 +173,7 @@ fn judge(claim: &PersistentVolumeClaim) -> Result<bool, Hurdle> {
 
 #[cfg(test)]
 mod tests {
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
     use serde_json::{Value, json};
 
     use super::super::samples;
@@ -203,6 +215,19 @@ mod tests {
         assert!(matches!(block, Err(Hurdle::Lasting(_))), "{block:?}");
         let lost = judge(&claim(json!({"accessModes": modes, "volumeName": "pv-1"}), json!({"phase": "Lost"})));
         assert!(matches!(&lost, Err(Hurdle::Passing(trouble)) if trouble.message.contains("pv-1")), "{lost:?}");
+    }
+
+    #[test]
+    fn a_claim_that_is_being_deleted_gets_no_run_and_leaves_the_sidecar_alone() {
+        let shared = claim(json!({"accessModes": ["ReadWriteMany"], "volumeName": "pv-1"}), json!({"phase": "Bound"}));
+        assert_eq!(leaving(&shared), None);
+        let mut going = shared;
+        going.metadata.deletion_timestamp = Some(Time(jiff::Timestamp::UNIX_EPOCH));
+        let told = leaving(&going).unwrap().text();
+        assert!(told.starts_with("ClaimBeingDeleted: claim c is being deleted"), "{told}");
+        assert!(told.contains("kubectl patch pv pv-1 -p '{\"spec\":"), "{told}");
+        // another verdict would change the Deployment, and its new pod would have no claim
+        assert_eq!(judge(&going), Ok(false));
     }
 
     #[test]

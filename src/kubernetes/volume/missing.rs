@@ -3,6 +3,7 @@
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::ResourceExt;
 
+use super::plan::retain;
 use crate::error::Error;
 
 /// Most names of claims that are told.
@@ -40,9 +41,7 @@ fn bind_again(error: Error, volume: &PersistentVolume, name: &str, namespace: &s
     let (shown, spec) = (volume.name_any(), volume.spec.clone().unwrap_or_default());
     let mut error = error.hint(format!("volume {shown} was bound to it and still holds the data; bind it again:"));
     if spec.persistent_volume_reclaim_policy.as_deref() != Some("Retain") {
-        error = error.hint(format!(
-            "kubectl patch pv {shown} -p '{{\"spec\":{{\"persistentVolumeReclaimPolicy\":\"Retain\"}}}}'"
-        ));
+        error = error.hint(retain(&shown));
     }
     if spec.claim_ref.as_ref().is_some_and(|claim| claim.uid.is_some()) {
         error = error.hint(format!(

@@ -23,11 +23,14 @@ pub struct Plan {
 /// Decides.
 ///
 /// # Errors
-/// [`ErrorKind::General`](crate::error::ErrorKind::General) with what to do, for a claim without a volume, one that
-/// only one pod at a time may use and one does, a block device, and a volume whose nodes are lost.
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) with what to do, for a claim without a volume, one that is
+/// being deleted, one that only one pod at a time may use and one does, a block device, and a volume whose nodes are lost.
 pub fn plan(found: &Found) -> Result<Plan> {
     let name = found.claim.name_any();
     let phase = found.claim.status.as_ref().and_then(|status| status.phase.as_deref()).unwrap_or("Pending");
+    if found.claim.metadata.deletion_timestamp.is_some() {
+        return Err(leaving(found, &name));
+    }
     match phase {
         "Lost" => return Err(lost_volume(found, &name)),
         "Bound" => {}
@@ -183,6 +186,25 @@ fn lost_nodes(claim: &str, terms: &str, fitting: &[&Node]) -> Error {
                 .hint(manual)
         }
     }
+}
+
+/// Source of the rule: kubernetes/kubernetes, pkg/scheduler/framework/plugins/volumebinding (`is being deleted`), v1.34.
+fn leaving(found: &Found, claim: &str) -> Error {
+    let users: Vec<String> = found.users.iter().map(ResourceExt::name_any).collect();
+    let until = if users.is_empty() { String::new() } else { format!(" when it is left by {}", users.join(", ")) };
+    let error = Error::general(format!("claim {claim} is being deleted{until}, and no new pod gets it"));
+    let error = match found.claim.spec.as_ref().and_then(|spec| spec.volume_name.as_deref()) {
+        Some(volume) => error.hint(format!("keep what is on it, first of all: {}", retain(volume))),
+        None => error,
+    };
+    error
+        .hint("a sidecar that has it still serves it: --from service")
+        .hint("--print-manual says where the disk is; once the claim is gone, this command says how to bind it again")
+}
+
+/// The command after which a volume outlives its claim.
+pub fn retain(volume: &str) -> String {
+    format!("kubectl patch pv {volume} -p '{{\"spec\":{{\"persistentVolumeReclaimPolicy\":\"Retain\"}}}}'")
 }
 
 fn lost_volume(found: &Found, claim: &str) -> Error {

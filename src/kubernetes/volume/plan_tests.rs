@@ -140,3 +140,14 @@ fn requirements_are_those_of_the_scheduler() {
     assert!(!holds("Near", &[], Some("a")));
     assert!(!fits(&node("a", "east", "True"), &NodeSelectorTerm::default()));
 }
+
+#[test]
+fn a_claim_that_is_being_deleted_is_told_with_how_to_keep_what_is_on_it() {
+    let mut found = found("Bound", "ReadWriteOnce");
+    found.users = vec![pod("sidecar", "a", "Running", json!([]))];
+    found.claim.metadata.deletion_timestamp = Some(serde_json::from_value(json!("2026-01-02T03:04:05Z")).unwrap());
+    let error = plan(&found).unwrap_err();
+    assert_eq!(error.message(), "claim c is being deleted when it is left by sidecar, and no new pod gets it");
+    assert!(error.hints()[0].contains("kubectl patch pv pv-1 -p "), "{error}");
+    assert!(error.hints()[1].ends_with("--from service"), "{error}");
+}
