@@ -228,11 +228,15 @@ mod tests {
 
     #[test]
     fn links_below_the_path_are_not_followed() {
+        let elsewhere = disk(&[&format!("etcd-backup/v1/etcd-c/{OLD}"), &format!("20260102T030405Z_ab/{OLD}")]);
         let (outside, disk) = (disk(&[&format!("etcd-a/{OLD}")]), disk(&["v1/etcd-b/notes.txt"]));
         std::os::unix::fs::symlink(outside.path().join("etcd-a"), disk.path().join("v1/etcd-a")).unwrap();
         let target = outside.path().join("etcd-a").join(OLD);
         std::os::unix::fs::symlink(&target, disk.path().join("v1/etcd-b").join(NEW)).unwrap();
-        for cluster in ["etcd-a", "etcd-b"] {
+        // /var in the root of a disk may lead to that of this machine, and a history to anywhere
+        std::os::unix::fs::symlink(elsewhere.path(), disk.path().join("var")).unwrap();
+        std::os::unix::fs::symlink(elsewhere.path(), disk.path().join("v1/etcd-b/history")).unwrap();
+        for cluster in ["etcd-a", "etcd-b", "etcd-c"] {
             let sought = sought(disk.path(), Some(cluster));
             let error = look(&sought).unwrap().one(&sought).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::NotFound, "{cluster}");

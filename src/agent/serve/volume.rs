@@ -1,12 +1,17 @@
 //! The store as a directory: a volume that is mounted, of which nothing is changed.
 
+use std::fs::File;
+use std::io;
 use std::ops::RangeInclusive;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{Mode, OFlags};
+
 use super::store::Store;
 use crate::error::{Error, Result};
-use crate::source::dir::{self, Sought};
+use crate::snapshot::Layout;
+use crate::source::dir::{self, ClusterDirectory, Looked, Sought};
 use crate::source::origin::{Failure, Origin};
 use crate::source::{Body, Listing, StoredSnapshot, Wanted};
 
@@ -27,7 +32,7 @@ impl Volume {
         let sought = Sought { path: &self.directory, cluster: Some(&self.cluster), namespace: None };
         let looked = dir::look(&sought)?;
         looked.refused.iter().for_each(|error| tracing::warn!(error = error.message(), "passed over"));
-        let found = looked.one(&sought)?;
+        let found = self.own(looked, &sought)?;
         let mut listing = found.listing.clone();
         for snapshot in &mut listing.snapshots {
             let file = found.file(snapshot);
@@ -36,12 +41,30 @@ impl Volume {
         }
         Ok(listing)
     }
+
+    /// The directory that the agent writes to. What an older tool left elsewhere counts only where that has none.
+    fn own(&self, mut looked: Looked, sought: &Sought<'_>) -> Result<ClusterDirectory> {
+        let own = self.directory.join(Layout::Cluster.directory("", "", &self.cluster));
+        match looked.found.iter().position(|one| one.path == own) {
+            Some(at) => {
+                let found = looked.found.swap_remove(at);
+                looked.found.iter().for_each(|other| {
+                    tracing::warn!(directory = %other.path.display(), "snapshots here are not served");
+                });
+                Ok(found)
+            }
+            None => looked.one(sought),
+        }
+    }
 }
 
 /// Tells a state of a file from every other on this volume, wherever it is mounted; `None` for one that cannot be
 /// opened.
 fn tag(file: &Path) -> Option<String> {
-    let found = std::fs::File::open(file).and_then(|file| file.metadata());
+    // what was a file when it was listed may be a pipe now
+    let carefully = OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC;
+    let opened = rustix::fs::open(file, carefully, Mode::empty()).map(File::from).map_err(io::Error::from);
+    let found = opened.and_then(|file| file.metadata());
     let found = found.inspect_err(|error| tracing::warn!(file = %file.display(), %error, "cannot be read")).ok()?;
     Some(format!("\"{:x}-{:x}-{:x}.{:x}\"", found.ino(), found.len(), found.mtime(), found.mtime_nsec()))
 }
@@ -106,6 +129,33 @@ mod tests {
             body.try_collect::<Vec<_>>().await.unwrap().concat()
         };
         assert_eq!((bytes(None).await, bytes(Some(2..=4)).await), (b"0123456789".to_vec(), b"234".to_vec()));
+    }
+
+    #[tokio::test]
+    async fn what_an_older_tool_left_elsewhere_is_in_nobody_s_way() {
+        let disk = tempfile::tempdir().unwrap();
+        let volume = Volume::new(disk.path(), "etcd-a");
+        for directory in ["", "etcd-a", "v1/default/etcd-a", "v1/etcd-a"] {
+            let path = disk.path().join(directory);
+            std::fs::create_dir_all(&path).unwrap();
+            std::fs::write(path.join(FIRST), directory).unwrap();
+        }
+        let listing = volume.list().await.unwrap();
+        let own = disk.path().join("v1/etcd-a").join(FIRST);
+        assert_eq!((listing.snapshots.len(), &listing.snapshots[0].location), (1, &own.display().to_string()));
+        std::fs::remove_file(own).unwrap();
+        assert!(volume.list().await.unwrap_err().message().starts_with("more than one directory"));
+    }
+
+    #[test]
+    fn a_pipe_in_the_place_of_a_file_is_not_waited_for() {
+        let disk = tempfile::tempdir().unwrap();
+        let pipe = disk.path().join(FIRST);
+        rustix::fs::mknodat(rustix::fs::CWD, &pipe, rustix::fs::FileType::Fifo, 0o600.into(), 0).unwrap();
+        tag(&pipe);
+        let link = disk.path().join("link");
+        std::os::unix::fs::symlink("/proc/self/stat", &link).unwrap();
+        assert_eq!(tag(&link), None);
     }
 
     #[tokio::test]

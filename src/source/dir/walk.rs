@@ -67,8 +67,14 @@ impl Walk<'_> {
             return self.versioned(&path);
         }
         for base in BASES {
-            if self.is_directory(&path.join(base)) {
-                self.versioned(&path.join(base))?;
+            let mut at = path.clone();
+            // each by itself: only the last of a path is looked at without following a link
+            let is_directory = base.split('/').all(|name| {
+                at.push(name);
+                self.is_directory(&at)
+            });
+            if is_directory {
+                self.versioned(&at)?;
             }
         }
         if parent == Some(V1) {
@@ -117,7 +123,9 @@ impl Walk<'_> {
             listing: Default::default(),
         };
         self.files(&mut found, "")?;
-        for (_, history) in self.children(&directory.join("history"), None)? {
+        let histories = directory.join("history");
+        let histories = if self.is_directory(&histories) { self.children(&histories, None)? } else { Vec::new() };
+        for (_, history) in histories {
             self.files(&mut found, &format!("history/{history}/"))?;
         }
         if !found.listing.snapshots.is_empty() {
