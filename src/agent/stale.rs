@@ -10,10 +10,10 @@ use super::store::Store;
 use crate::aws::s3::BegunUpload;
 use crate::error::Result;
 
-/// Whether the upload is one of ours that was begun `limit` ago or earlier.
+/// Whether the upload is one of ours that was begun `limit` ago or earlier, or is known to be nobody's any more.
 fn is_stale(series: &Series, upload: &BegunUpload, now: Timestamp, limit: Duration) -> bool {
     let limit = SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX);
-    series.may_upload(&upload.key) && now.duration_since(upload.begun) >= limit
+    series.may_upload(&upload.key) && (upload.abandoned || now.duration_since(upload.begun) >= limit)
 }
 
 /// Aborts the stale uploads of the `series`.
@@ -40,12 +40,14 @@ mod tests {
         let begun: Timestamp = "2026-01-01T00:00:00Z".parse().unwrap();
         let series = Series::History { directory: "v1/a/".to_owned(), history: History::First };
         let day = Duration::from_secs(86_400);
-        let stale = |key: &str, after| {
-            let upload = BegunUpload { key: key.to_owned(), id: "1".to_owned(), begun };
+        let look = |key: &str, after, abandoned| {
+            let upload = BegunUpload { key: key.to_owned(), id: "1".to_owned(), begun, abandoned };
             is_stale(&series, &upload, begun + SignedDuration::from_secs(after), day)
         };
+        let stale = |key: &str, after| look(key, after, false);
         assert!(stale("v1/a/3.5.0_000000000000000f_etcd.backup", 86_400));
         assert!(!stale("v1/a/3.5.0_000000000000000f_etcd.backup", 86_399));
         assert!(!stale("v1/a/notes.txt", 86_400));
+        assert!(look("v1/a/3.5.0_000000000000000f_etcd.backup", 0, true) && !look("v1/a/notes.txt", 0, true));
     }
 }

@@ -1,6 +1,8 @@
 //! A directory on a volume. Each is opened from the one above it, and no link is followed: whoever else may write to
 //! the volume must not decide where the agent writes.
 
+mod lock;
+
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -208,19 +210,16 @@ impl Directory {
         untaken(named).map_err(|error| cannot("write", &to.path.join(name), error))
     }
 
-    /// Holds other agents off until this directory is dropped, where the file system has locks.
-    pub(super) fn lock(&self) {
-        if let Err(error) = self.file.lock() {
-            tracing::debug!(directory = %self.path.display(), %error, "goes on without a lock");
-        }
-    }
-
     /// Brings the names in it to the disk.
     ///
     /// # Errors
     /// As [`cannot`].
     pub(super) fn sync(&self) -> Result<()> {
-        self.file.sync_all().map_err(|error| cannot("write", &self.path, error))
+        match self.file.sync_all() {
+            // some file systems sync no directories (fsync(2): EINVAL)
+            Err(error) if Errno::from_io_error(&error) != Some(Errno::INVAL) => Err(cannot("write", &self.path, error)),
+            _ => Ok(()),
+        }
     }
 }
 
@@ -328,6 +327,11 @@ mod tests {
             assert!(publish(&mount, from, &mount, &free).unwrap());
             assert_eq!((read(&free).as_str(), read("taken").as_str()), (from, "taken"));
         }
+    }
+
+    #[test]
+    fn a_file_system_that_syncs_no_directories_is_no_obstacle() {
+        assert_eq!(Directory::mounted(Path::new("/proc")).unwrap().sync(), Ok(()));
     }
 
     #[test]

@@ -10,6 +10,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::{SignedDuration, Timestamp};
+
 use super::Found;
 use super::directory::{Directory, cannot};
 use super::mark::{MOST_BYTES, Mark};
@@ -27,6 +29,9 @@ pub(super) const META: &str = "meta";
 pub(super) const TMP: &str = "tmp";
 
 const HISTORY: &str = "history";
+
+/// Whoever writes has written something in so long.
+const QUIET: SignedDuration = SignedDuration::from_secs(120);
 
 /// A mounted directory; keys are paths below it.
 #[derive(Debug, Clone)]
@@ -165,7 +170,8 @@ impl Volume {
         .await
     }
 
-    /// The files in the `tmp/` of a cluster's directory, as uploads: the age is that of the last byte.
+    /// The files in the `tmp/` of a cluster's directory, as uploads: the age is that of the last byte. One that is not
+    /// locked is nobody's. It counts only after [`QUIET`]: not every mount shows the locks of other nodes.
     ///
     /// # Errors
     /// Those of the disk.
@@ -176,7 +182,10 @@ impl Volume {
             for name in directory.names()? {
                 let Some((key, id)) = temporary(&name) else { continue };
                 let entry = directory.look(&name)?.filter(|entry| entry.is_file);
-                let upload = |begun| BegunUpload { key: format!("{root}{key}"), id: id.to_owned(), begun };
+                let upload = |begun| {
+                    let abandoned = Timestamp::now().duration_since(begun) >= QUIET && directory.is_unlocked(&name);
+                    BegunUpload { key: format!("{root}{key}"), id: id.to_owned(), begun, abandoned }
+                };
                 uploads.extend(entry.and_then(|entry| entry.modified).map(upload));
             }
             Ok(uploads)

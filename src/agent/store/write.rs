@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::{Stream, StreamExt, pin_mut};
@@ -20,6 +21,9 @@ use crate::transfer::upload::{Destination, Uploaded, key_exists};
 
 /// Chunks that wait for the disk; etcd sends 32 KiB at a time.
 const WAITING: usize = 32;
+
+/// Longest wait for another agent to name its file: it holds the lock for some writes to the disk only.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 impl Volume {
     /// Stores a snapshot under `destination.key`: under a name in `tmp/` until its trailer matched and it is on the
@@ -93,6 +97,10 @@ impl Temporary {
         // two runs of one revision, and one that was killed and the next, are not in each other's way
         let name = format!("{}.{:016x}", spot.name, fastrand::u64(..));
         let file = directory.create(&name)?;
+        // as long as this process lives, others see that the file is being written
+        if let Err(error) = file.try_lock() {
+            tracing::debug!(%name, %error, "goes on without a lock");
+        }
         let temporary = Self { directory, name, file, total };
         temporary.reserve()?;
         Ok(temporary)
@@ -153,26 +161,26 @@ impl Temporary {
     fn publish(self, mount: &Directory, destination: &Destination, proof: &Proof) -> Result<bool> {
         let spot = Spot::of(&destination.key);
         let directory = mount.made_at(spot.directory)?;
+        let marks = directory.made_at(META)?;
         // of two runs at once the mark and the bytes must be of the same one
-        directory.lock();
+        let _held = marks.lock(PATIENCE);
         if directory.look(spot.name)?.is_some() {
             return Ok(false);
         }
         // the mark first: a file without one is nobody's, would never expire, and the next run could not use its name
-        self.mark(&directory, spot.name, &Mark::new(destination.metadata.clone(), proof))?;
+        self.mark(&marks, spot.name, &Mark::new(destination.metadata.clone(), proof))?;
         let named = self.directory.publish(&self.name, &directory, spot.name)?;
         directory.sync()?;
         Ok(named)
     }
 
     /// Writes the mark of the file that is to be `name`; one that a killed run left there is of no file.
-    fn mark(&self, directory: &Directory, name: &str, mark: &Mark) -> Result<()> {
-        let marks = directory.made_at(META)?;
+    fn mark(&self, marks: &Directory, name: &str, mark: &Mark) -> Result<()> {
         let temporary = mark_name(&self.name);
         let mut file = self.directory.create(&temporary)?;
         let written = file.write_all(mark.to_json().as_bytes()).and_then(|()| file.sync_all());
         written.map_err(|error| self.failed(error, self.free()))?;
-        self.directory.replace(&temporary, &marks, &mark_name(name))?;
+        self.directory.replace(&temporary, marks, &mark_name(name))?;
         marks.sync()
     }
 }

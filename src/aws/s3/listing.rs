@@ -35,6 +35,8 @@ pub struct BegunUpload {
     pub id: String,
     /// When it was begun, by the store's clock.
     pub begun: jiff::Timestamp,
+    /// Whether it is known that nobody goes on with it; a bucket does not tell.
+    pub abandoned: bool,
 }
 
 /// Where the next page begins.
@@ -201,7 +203,7 @@ fn endless(doing: &str) -> Error {
 
 fn begun(upload: &aws_sdk_s3::types::MultipartUpload) -> Option<BegunUpload> {
     let begun = jiff::Timestamp::new(upload.initiated()?.secs(), 0).ok()?;
-    Some(BegunUpload { key: upload.key()?.to_owned(), id: upload.upload_id()?.to_owned(), begun })
+    Some(BegunUpload { key: upload.key()?.to_owned(), id: upload.upload_id()?.to_owned(), begun, abandoned: false })
 }
 
 fn object(object: &aws_sdk_s3::types::Object) -> Option<Object> {

@@ -121,6 +121,23 @@ async fn a_file_of_other_bytes_beside_a_mark_is_not_ours() {
 }
 
 #[tokio::test]
+async fn what_a_killed_run_left_is_nobody_s_as_soon_as_it_is_quiet() {
+    let disk = disk();
+    let abandoned = async || disk.volume.begun_uploads("v1/etcd-a/").await.unwrap()[0].abandoned;
+    let tmp = disk.path("v1/etcd-a/tmp");
+    std::fs::create_dir_all(&tmp).unwrap();
+    let file = File::create(tmp.join(format!("{NAME}.0123456789abcdef"))).unwrap();
+    let now = std::time::SystemTime::now();
+    file.try_lock().unwrap();
+    file.set_modified(now - std::time::Duration::from_secs(600)).unwrap();
+    assert!(!abandoned().await, "somebody has it locked");
+    file.unlock().unwrap();
+    assert!(abandoned().await);
+    file.set_modified(now).unwrap();
+    assert!(!abandoned().await, "somebody without locks may be at it");
+}
+
+#[tokio::test]
 async fn links_that_somebody_planted_lead_nowhere() {
     for planted in ["v1", "v1/etcd-a", "v1/etcd-a/tmp", "v1/etcd-a/meta", KEY] {
         let (disk, outside) = (disk(), tempfile::tempdir().unwrap());
@@ -169,8 +186,8 @@ async fn deleting_takes_the_mark_along_and_nothing_through_a_link() {
     disk.store(7, &snapshot(1)).await.unwrap();
     disk.volume.delete(KEY).await.unwrap();
     disk.volume.delete(KEY).await.unwrap();
-    let marks = std::fs::read_dir(disk.path("v1/etcd-a/meta")).unwrap().count();
-    assert!(marks == 0 && !disk.path(KEY).exists());
+    let mark = disk.path(&format!("v1/etcd-a/meta/{NAME}.json"));
+    assert!(!mark.exists() && !disk.path(KEY).exists());
     let outside = tempfile::tempdir().unwrap();
     std::fs::write(outside.path().join(NAME), "precious").unwrap();
     symlink(outside.path(), disk.path("v1/etcd-b")).unwrap();
