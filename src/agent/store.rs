@@ -72,11 +72,11 @@ impl Store {
     /// The last 32 bytes of what was `found` under the key, in hex. It has `size` bytes, which are more.
     ///
     /// # Errors
-    /// As [`Store::head`].
+    /// As [`Store::head`]; on a volume reason `Damaged` for bytes that changed since.
     pub async fn trailer(&self, key: &str, found: &Found, size: u64) -> Result<String> {
         let s3 = match self {
             Self::S3(s3) => s3,
-            Self::Volume(volume) => return volume.trailer(key).await,
+            Self::Volume(volume) => return volume.proved(key).await,
         };
         let range = format!("bytes={}-{}", size - TRAILER_BYTES, size - 1);
         let tail = s3.open(key, found.etag.as_deref(), &range).await?.body.collect().await;

@@ -17,8 +17,9 @@ use super::directory::{Directory, cannot};
 use super::mark::{MOST_BYTES, Mark};
 use crate::aws::s3::{BegunUpload, Object};
 use crate::error::{Error, Result};
+use crate::snapshot::TrailerHasher;
 use crate::snapshot::metadata::Metadata;
-use crate::snapshot::trailer::{Hex, TRAILER_BYTES};
+use crate::snapshot::trailer::TRAILER_BYTES;
 use crate::source::Listing;
 use crate::source::newest;
 
@@ -32,6 +33,9 @@ const HISTORY: &str = "history";
 
 /// Whoever writes has written something in so long.
 const QUIET: SignedDuration = SignedDuration::from_secs(120);
+
+/// Bytes of one read.
+const READ_BYTES: usize = 1 << 20;
 
 /// A mounted directory; keys are paths below it.
 #[derive(Debug, Clone)]
@@ -115,19 +119,21 @@ impl Volume {
         .await
     }
 
-    /// The last 32 bytes of a file, in hex.
+    /// The last 32 bytes of a file, in hex, proved once more: a disk keeps no sums of its own, and a file that has
+    /// rotted must not be called stored.
     ///
     /// # Errors
-    /// Those of the disk; a file that is gone.
-    pub(super) async fn trailer(&self, key: &str) -> Result<String> {
+    /// Those of the disk; a file that is gone; [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved), reason
+    /// `Damaged`.
+    pub(super) async fn proved(&self, key: &str) -> Result<String> {
         self.at(key, |mount, key| {
             let Spot { directory, name, .. } = Spot::of(key);
             let file = mount.at(directory)?.map(|directory| directory.file(name)).transpose()?.flatten();
             let path = mount.path().join(key);
             let file =
                 file.ok_or_else(|| Error::general(format!("{} is gone", path.display())).hint("run it again"))?;
-            let (_, trailer) = tail(&file).map_err(|error| cannot("read", &path, error))?;
-            Ok(Hex(&trailer).to_string())
+            let hasher = hashed(file).map_err(|error| cannot("read", &path, error))?;
+            hasher.finish().map(|proof| proof.sha256_hex()).map_err(|error| damaged(&path, &error))
         })
         .await
     }
@@ -231,6 +237,23 @@ fn tail(file: &File) -> io::Result<(u64, Vec<u8>)> {
     let mut bytes = vec![0; length as usize];
     file.read_exact_at(&mut bytes, size - length)?;
     Ok((size, bytes))
+}
+
+/// The hash of a whole file.
+fn hashed(mut file: File) -> io::Result<TrailerHasher> {
+    let (mut hasher, mut buffer) = (TrailerHasher::default(), vec![0; READ_BYTES]);
+    loop {
+        match file.read(&mut buffer)? {
+            0 => return Ok(hasher),
+            read => hasher.update(&buffer[..read]),
+        }
+    }
+}
+
+fn damaged(path: &Path, error: &Error) -> Error {
+    let path = path.display();
+    let sentence = format!("Damaged: {path} was proved when it was stored, and is no longer: {}", error.message());
+    Error::unproved(sentence).hint("check the disk, move the file out of its directory, and run it again")
 }
 
 fn files_of_all(mount: &Directory, prefix: &str) -> Result<Vec<Object>> {

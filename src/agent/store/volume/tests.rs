@@ -68,7 +68,7 @@ async fn a_proved_snapshot_gets_its_name_and_its_mark_for_the_owner_only() {
     assert_eq!((std::fs::read(disk.path(KEY)).unwrap(), proof.size), (bytes, 1056));
     let found = disk.volume.head(KEY).await.unwrap().unwrap();
     assert_eq!((found.size, found.metadata), (Some(1056), Some(metadata(7))));
-    assert_eq!(disk.volume.trailer(KEY).await.unwrap(), proof.sha256_hex());
+    assert_eq!(disk.volume.proved(KEY).await.unwrap(), proof.sha256_hex());
     let mark = format!("v1/etcd-a/meta/{NAME}.json");
     for (path, mode) in [(KEY, 0o600), (mark.as_str(), 0o600), ("v1", 0o700), ("v1/etcd-a/tmp", 0o700)] {
         assert_eq!(disk.path(path).metadata().unwrap().permissions().mode() & 0o777, mode, "{path}");
@@ -118,6 +118,19 @@ async fn a_file_of_other_bytes_beside_a_mark_is_not_ours() {
     // and a run that was killed between the two is no obstacle
     assert!(matches!(disk.store(8, &snapshot(3)).await, Ok(Uploaded::Stored(_))));
     assert!(disk.ours(KEY).await);
+}
+
+#[tokio::test]
+async fn a_file_that_rotted_since_it_was_proved_is_not_called_stored() {
+    let disk = disk();
+    disk.store(7, &snapshot(1)).await.unwrap();
+    let mut bytes = snapshot(1);
+    bytes[500] ^= 1;
+    std::fs::write(disk.path(KEY), bytes).unwrap();
+    let store = crate::agent::store::Store::Volume(disk.volume.clone());
+    let error = crate::agent::kept::or_free(&store, KEY, &metadata(7)).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Unproved);
+    assert!(error.message().starts_with("Damaged: "), "{error}");
 }
 
 #[tokio::test]
