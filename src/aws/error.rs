@@ -215,7 +215,8 @@ impl Asked<'_> {
         if text.contains("no credentials found in chain") || text.contains("credential provider was not enabled") {
             return self.no_keys(&CredentialsError::not_loaded(text), doing);
         }
-        if text.contains("Invalid region") {
+        // the endpoint rules of S3 say the first, those of STS and EC2 the second
+        if text.contains("Invalid region") || text.contains("must be a valid host label") {
             return Error::denied(format!("{:?} is no AWS region", self.region))
                 .hint("pass one such as us-east-1 with --region");
         }

@@ -13,6 +13,7 @@ mod agent_path;
 mod agent_retention;
 mod agent_versions;
 mod agent_volume;
+mod agent_volume_damage;
 #[cfg(feature = "volumes")]
 mod aws;
 #[cfg(feature = "volumes")]

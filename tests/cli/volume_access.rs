@@ -72,6 +72,13 @@ fn no_credentials_and_no_region_are_said_before_anything_is_asked() {
 }
 
 #[test]
+fn a_word_that_is_no_region_is_refused() {
+    let sandbox = Sandbox::with_keys(("AKIDOFTHISTEST", "secret"));
+    let output = sandbox.run("volume list --region eu_west_1");
+    assert!(output.code == Some(5) && output.stderr.contains("\"eu_west_1\" is no AWS region"), "{output}");
+}
+
+#[test]
 fn the_policy_of_a_schedule_is_enough_for_its_run_and_for_nothing_more() {
     let fake = FakeAws::start();
     Kops::of_three("k.example.com").make(&fake);
