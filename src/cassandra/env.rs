@@ -63,12 +63,11 @@ pub fn block(wanted: &Wanted) -> Vec<Value> {
     }
 }
 
-/// The mount that a service account of GCP needs: the value of `field`, which names the Secret in its own way.
-pub fn mount(wanted: &Wanted, field: &str) -> Option<Value> {
+/// The mount that a service account of GCP needs (Kubernetes' `SecretVolumeSource`).
+pub fn mount(wanted: &Wanted) -> Option<Value> {
     let Values::Gcp { .. } = wanted.values else { return None };
     let file = wanted.form.needed(Cloud::Gcp)[0];
-    let name = if field == "userSecretVolumeSource" { "secretName" } else { "name" };
-    Some(json!({name: wanted.secret, "items": [{"key": file, "path": file}]}))
+    Some(json!({"secretName": wanted.secret, "items": [{"key": file, "path": file}]}))
 }
 
 /// What is to be changed in a datacenter.
@@ -184,9 +183,7 @@ mod tests {
         );
         let gcp = wanted(Values::Gcp { project: "p".to_owned(), bucket: "b".to_owned() });
         assert_eq!(shown(&block(&gcp)[0]), "GOOGLE_APPLICATION_CREDENTIALS=/tmp/user-secret/my_service_key.json");
-        let mount = mount(&gcp, "userSecretSource").unwrap();
-        assert_eq!(mount["name"], "awsbackuptest");
-        assert_eq!(super::mount(&gcp, "userSecretVolumeSource").unwrap()["secretName"], "awsbackuptest");
+        assert_eq!(mount(&gcp).unwrap()["secretName"], "awsbackuptest");
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The generations of Cassandra operators: which API group is whose, and what each takes.
 //!
-//! Sources: instaclustr/cassandra-operator at 451818a^ (Java) and at its end (Go), strapdata/elassandra-operator at
-//! cccbc770, 8232c3b2 and at its end, k8ssandra/k8ssandra-operator, apis/medusa/v1alpha1.
+//! Sources: instaclustr/cassandra-operator at 451818a^ and f615f67 (Java) and at its end (Go),
+//! strapdata/elassandra-operator at cccbc770, 8232c3b2 and at its end, k8ssandra/k8ssandra-operator,
+//! apis/medusa/v1alpha1.
 
 use clap::ValueEnum;
 
@@ -168,10 +169,15 @@ impl Generation {
     /// The field below `spec` that mounts a Secret's files, which a service account of GCP needs.
     pub fn mount_field(self) -> Option<&'static str> {
         match self {
-            Self::InstaclustrJava => Some("userSecretSource"),
-            Self::Elassandra => Some("userSecretVolumeSource"),
+            Self::InstaclustrJava | Self::Elassandra => Some("userSecretVolumeSource"),
             _ => None,
         }
+    }
+
+    /// Whether its word for success comes when the sidecars have only queued the backup (BackupControllerService.java,
+    /// BackupTaskReconcilier.java).
+    pub fn reports_early(self) -> bool {
+        matches!(self, Self::InstaclustrJava | Self::Elassandra | Self::ElassandraSecrets)
     }
 
     /// That it does not back up to an object store by itself.

@@ -182,7 +182,7 @@ fn mount(generation: Generation, wanted: &Wanted) -> Result<Option<(&'static str
         Error::general(format!("{} mounts no file of a Secret", generation.describe()))
             .hint("it reads GCP's account from the Secret of the backup: cassandra backup --secret NAME")
     })?;
-    Ok(env::mount(wanted, field).map(|mount| (field, mount)))
+    Ok(env::mount(wanted).map(|mount| (field, mount)))
 }
 
 fn change(served: &Served, wanted: &Wanted, fields: &[&str], spec: &Value) -> Result<Change> {
