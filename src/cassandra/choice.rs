@@ -9,7 +9,7 @@ use super::store::Store;
 use super::topology::{self, Topology};
 use super::verify::Known;
 use crate::aws::s3::Content;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Most topologies of a tag that are read.
 const MOST_TOPOLOGIES: usize = 4;
@@ -40,7 +40,7 @@ pub struct Chosen {
 /// Finds the one cluster that holds the tag.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) where none does, and where several do.
+/// [`ErrorKind::NotFound`] where none does, and where several do.
 pub async fn choose(store: &impl Store, place: &Place, tag: &str, known: &Known) -> Result<Chosen> {
     let mut rings = rings::find(store, place).await?;
     if rings.len() > 1 {
@@ -48,8 +48,8 @@ pub async fn choose(store: &impl Store, place: &Place, tag: &str, known: &Known)
     }
     let names: Vec<&str> = rings.iter().map(|ring| ring.name.as_str()).collect();
     if rings.len() > 1 {
-        return Err(Error::not_found(format!("{} clusters hold tag {tag:?}: {}", rings.len(), names.join(", ")))
-            .hint("choose one with --cassandra-cluster and --datacenter"));
+        return Err(Error::not_found(format!("{} clusters {HOLD} {tag:?}: {}", rings.len(), names.join(", ")))
+            .hint("choose one with --cassandra-cluster and --cassandra-datacenter"));
     }
     let ring = rings.pop().ok_or_else(|| no_tag(tag, &store.url(&place.prefix)))?;
     let roll = match ring.layout {
@@ -58,6 +58,14 @@ pub async fn choose(store: &impl Store, place: &Place, tag: &str, known: &Known)
         Layout::Medusa => of_medusa(store, &ring, place, tag, known).await?,
     };
     Ok(Chosen { ring, roll: Roll { at_least: roll.at_least.max(known.nodes), ..roll } })
+}
+
+/// What an error says of a tag that several clusters have.
+const HOLD: &str = "hold tag";
+
+/// Whether an error says that the backup is not there, or not yet. That several clusters have the tag is no such error.
+pub fn is_not_there(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound && !error.message().contains(HOLD)
 }
 
 /// That nobody stored the tag.
@@ -99,12 +107,18 @@ fn elassandra(ring: &Ring, known: &Known) -> Roll {
 }
 
 async fn of_medusa(store: &impl Store, ring: &Ring, place: &Place, tag: &str, known: &Known) -> Result<Roll> {
-    let mut groups = medusa::groups(store, ring, place, tag).await?;
+    // pods tell a cluster better than the beginning of their names
+    let named = Place { cluster: place.cluster.clone().filter(|_| known.pods.is_empty()), ..place.clone() };
+    let mut groups = medusa::groups(store, ring, &named, tag).await?;
+    if groups.len() > 1 && !known.pods.is_empty() {
+        groups.retain(|group| known.pods.iter().any(|pod| group.nodes.contains(pod)));
+    }
     if groups.len() > 1 {
         let names: Vec<String> = groups.iter().map(Group::name).collect();
-        let sentence = format!("{} clusters share this prefix and hold tag {tag:?}", groups.len());
-        return Err(Error::not_found(format!("{sentence}; a node of each: {}", names.join(", ")))
-            .hint("choose one with --cassandra-cluster, the beginning of its nodes' names, or --datacenter"));
+        let sentence = format!("{} clusters share this prefix and {HOLD} {tag:?}", groups.len());
+        return Err(Error::not_found(format!("{sentence}; a node of each: {}", names.join(", "))).hint(
+            "choose one with --cassandra-cluster, the beginning of its nodes' names, or --cassandra-datacenter",
+        ));
     }
     let group = groups.pop().ok_or_else(|| no_tag(tag, &store.url(&medusa::index(ring, tag))))?;
     let mut roll = Roll { at_least: group.at_least.max(known.pods.len()), ..Roll::default() };
@@ -131,7 +145,8 @@ async fn esop(store: &impl Store, ring: &Ring, place: &Place, tag: &str, known: 
     if place.datacenter.is_none() {
         roll.warnings = others.iter().map(|dc| format!("datacenter {dc} has nothing in the bucket")).collect();
     }
-    let is_there = |pod: &&String| ours.iter().any(|node| node.hostname == **pod);
+    // a host's name may be the pod's with a domain (CassandraClusterTopology.java)
+    let is_there = |pod: &&String| ours.iter().any(|node| node.hostname.split('.').next() == Some(pod.as_str()));
     roll.unknown = known.pods.iter().filter(|pod| !is_there(pod)).cloned().collect();
     roll.nodes = ours.into_iter().map(|node| format!("{}/{}", node.dc, node.node_id)).collect();
     Ok(roll)

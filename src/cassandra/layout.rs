@@ -6,8 +6,6 @@
 
 use serde::Serialize;
 
-use crate::source::flags::parse_bucket;
-
 /// Whose names they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 pub enum Layout {
@@ -39,22 +37,6 @@ pub struct Place {
     pub cluster: Option<String>,
     /// Name of the datacenter.
     pub datacenter: Option<String>,
-}
-
-/// `s3://BUCKET[/PREFIX]` as the bucket and a [`Place::prefix`].
-///
-/// # Errors
-/// A sentence about what is not of this form.
-pub fn parse_location(text: &str) -> Result<(String, String), String> {
-    let rest = text.strip_prefix("s3://").ok_or("must be s3://BUCKET or s3://BUCKET/PREFIX")?;
-    let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-    let bucket = parse_bucket(bucket)?;
-    let prefix = prefix.trim_end_matches('/');
-    match prefix {
-        "" => Ok((bucket, String::new())),
-        _ if is_relative(prefix) => Ok((bucket, format!("{prefix}/"))),
-        _ => Err("the prefix has empty names, dots or control characters".to_owned()),
-    }
 }
 
 /// Most bytes of a key (Amazon S3 User Guide, "Naming Amazon S3 objects").
@@ -130,17 +112,6 @@ const MOST_PODS: usize = 1000;
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_location_is_a_bucket_and_perhaps_a_prefix() {
-        let of = |bucket: &str, prefix: &str| Ok((bucket.to_owned(), prefix.to_owned()));
-        assert_eq!(parse_location("s3://backups"), of("backups", ""));
-        assert_eq!(parse_location("s3://backups/"), of("backups", ""));
-        assert_eq!(parse_location("s3://backups/a/b/"), of("backups", "a/b/"));
-        for bad in ["backups", "s3://", "s3:///a", "s3://backups//a", "s3://backups/../a", "gcp://backups/a"] {
-            assert!(parse_location(bad).is_err(), "{bad}");
-        }
-    }
 
     #[test]
     fn keys_of_a_manifest_stay_below_their_directory() {

@@ -4,6 +4,7 @@ use std::fmt;
 
 use clap::ValueEnum;
 
+use super::layout::{Place, is_relative};
 use crate::error::{Error, Result};
 use crate::source::flags::parse_bucket;
 
@@ -62,11 +63,28 @@ impl Location {
             _ => return Err("must begin with s3://, azure:// or gcp://".to_owned()),
         };
         let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
-        let prefix = prefix.trim_matches('/');
-        if prefix.chars().any(|c| c.is_control() || c.is_whitespace()) {
-            return Err("must hold no spaces".to_owned());
+        let prefix = prefix.trim_end_matches('/');
+        if prefix.contains(char::is_whitespace) || !(prefix.is_empty() || is_relative(prefix)) {
+            return Err("the prefix must have no spaces, empty names, dots alone or control characters".to_owned());
         }
         Ok(Self { cloud, bucket: parse_bucket(bucket)?, prefix: prefix.to_owned() })
+    }
+
+    /// The same where only S3 will do.
+    ///
+    /// # Errors
+    /// A sentence for clap.
+    pub fn of_s3(text: &str) -> Result<Self, String> {
+        match Self::parse(text)? {
+            of_s3 if of_s3.cloud == Cloud::Aws => Ok(of_s3),
+            other => Err(format!("{other} is not S3: must be s3://BUCKET or s3://BUCKET/PREFIX")),
+        }
+    }
+
+    /// Where in the bucket the backups of this cluster and datacenter are.
+    pub fn place(&self, (cluster, datacenter): (Option<String>, Option<String>)) -> Place {
+        let slash = if self.prefix.is_empty() { "" } else { "/" };
+        Place { prefix: format!("{}{slash}", self.prefix), cluster, datacenter }
     }
 
     /// The bucket, for operators that take no prefix.
@@ -101,9 +119,13 @@ mod tests {
         assert_eq!(shown("s3://ring/team//").as_deref(), Ok("s3://ring/team"));
         assert_eq!(shown("gs://ring/").as_deref(), Ok("gcp://ring"));
         assert_eq!(Location::parse("azure://ring").unwrap().cloud, Cloud::Azure);
-        for bad in ["ring", "s3://", "s3://r", "file:///tmp/x", "s3://ring/a b", "s3://ring/a\nb"] {
+        let odd = ["s3://ring/a b", "s3://ring/a\nb", "s3://ring//a", "s3://ring/../a"];
+        for bad in ["ring", "s3://", "s3:///a", "s3://r", "file:///tmp/x"].into_iter().chain(odd) {
             assert!(shown(bad).is_err(), "{bad}");
         }
+        let prefix = |text: &str| Location::of_s3(text).map(|found| found.place((None, None)).prefix);
+        assert_eq!((prefix("s3://ring"), prefix("s3://ring/a/b/")), (Ok(String::new()), Ok("a/b/".to_owned())));
+        assert!(prefix("gcp://ring").is_err());
         assert!(Location::parse("s3://ring/a").unwrap().bucket_alone("x").is_err());
     }
 }

@@ -1,13 +1,16 @@
 //! The object that makes an operator back up: pure, from what was asked for.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::generations::Generation;
 use super::location::Location;
 use crate::error::{Error, Result};
 
-/// The label of a datacenter's pods (instaclustr/cassandra-operator at 451818a^, examples/common/backupCrd.yaml).
-const DATACENTER_LABEL: &str = "cassandra-operator.instaclustr.com/datacenter";
+/// The label of a datacenter's pods, and of what belongs to it (instaclustr/cassandra-operator at 451818a^,
+/// OperatorLabels.java). Its value is the name of the datacenter's object.
+pub const DATACENTER_LABEL: &str = "cassandra-operator.instaclustr.com/datacenter";
 
 /// What Cassandra itself calls them; the datacenter object's name is another.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,27 +20,50 @@ pub struct Names {
 }
 
 impl Names {
-    /// As the datacenter's object says; `None` where it does not.
-    pub fn of(generation: Generation, datacenter: &Value) -> Option<Self> {
-        let (cluster, name) = match generation {
-            Generation::Elassandra | Generation::ElassandraSecrets | Generation::ElassandraRepository => {
-                ("clusterName", "datacenterName")
-            }
-            Generation::InstaclustrGo => ("cluster", "datacenter"),
-            Generation::InstaclustrJava | Generation::K8ssandra => ("clusterName", "name"),
-        };
+    /// As the datacenter's object called `object` says; `None` where it does not.
+    pub fn of(generation: Generation, object: &str, datacenter: &Value) -> Option<Self> {
         let text = |field: &str| Some(datacenter["spec"][field].as_str()?.to_owned()).filter(|text| !text.is_empty());
-        Some(Self { cluster: text(cluster)?, datacenter: text(name)? })
-    }
-
-    /// Whether a backup of this generation cannot do without them.
-    pub fn are_needed(generation: Generation) -> bool {
-        matches!(generation, Generation::Elassandra | Generation::ElassandraSecrets | Generation::InstaclustrGo)
+        let (cluster, datacenter) = match generation {
+            Generation::Elassandra | Generation::ElassandraSecrets | Generation::ElassandraRepository => {
+                (text("clusterName"), text("datacenterName"))
+            }
+            Generation::InstaclustrGo => (text("cluster"), text("datacenter")),
+            // k8ssandra/cass-operator, cassandradatacenter_types.go (`DatacenterName`)
+            Generation::K8ssandra => (text("clusterName"), text("datacenterName").or_else(|| Some(object.to_owned()))),
+            Generation::InstaclustrJava => (None, None),
+        };
+        Some(Self { cluster: cluster?, datacenter: datacenter? })
     }
 }
 
+/// The names of cluster and datacenter in the keys of a bucket, as far as they tell one ring's backups from others.
+///
+/// Sources: instaclustr/cassandra-operator at f615f67, BackupControllerService.java (`callBackupApi`);
+/// k8ssandra/cass-operator, cassandradatacenter_types.go (`CleanupForKubernetes`).
+pub fn stored_as(generation: Generation, names: Option<&Names>, datacenter: &str) -> (Option<String>, Option<String>) {
+    let (cluster, name) = names.map(|names| (names.cluster.clone(), names.datacenter.clone())).unzip();
+    match generation {
+        Generation::InstaclustrJava => (Some(datacenter.to_owned()), None),
+        Generation::K8ssandra => (cluster.as_deref().map(in_names_of_pods), name),
+        _ => (cluster, name),
+    }
+}
+
+/// A cluster's name as names of pods can hold it.
+fn in_names_of_pods(cluster: &str) -> String {
+    let plain = cluster.to_ascii_lowercase().replace('_', "-");
+    plain.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '.')).collect()
+}
+
+/// Labels of the backup's object: Instaclustr's Java operator chose the pods by them until April 2019
+/// (BackupControllerService.java at 451818a^).
+pub fn labels(generation: Generation, datacenter: &str) -> Option<BTreeMap<String, String>> {
+    (generation == Generation::InstaclustrJava)
+        .then(|| BTreeMap::from([(DATACENTER_LABEL.to_owned(), datacenter.to_owned())]))
+}
+
 /// What was asked for.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Wanted<'a> {
     /// Name of the datacenter's object.
     pub datacenter: &'a str,
@@ -48,6 +74,8 @@ pub struct Wanted<'a> {
     pub keyspaces: &'a [String],
     /// Whether what earlier backups hold is stored again.
     pub full: bool,
+    /// Whether the API server keeps a field below `spec`.
+    pub keeps: &'a dyn Fn(&str) -> bool,
 }
 
 /// Checks a tag, which is the object's name, a part of keys and of file names.
@@ -92,10 +120,16 @@ pub fn spec(generation: Generation, wanted: &Wanted<'_>) -> Result<Value> {
     match generation {
         Generation::InstaclustrJava => {
             let at = location(wanted)?;
-            Ok(json!({
-                "selector": {"matchLabels": {DATACENTER_LABEL: wanted.datacenter}},
-                "backupType": at.cloud.provider(), "target": at.bucket_alone(generation.describe())?
-            }))
+            let (provider, bucket) = (at.cloud.provider(), at.bucket_alone(generation.describe())?);
+            let mut spec = json!({"backupType": provider, "target": bucket});
+            // until April 2019 it took up what was PENDING and chose the pods by labels
+            if (wanted.keeps)("status") {
+                spec["status"] = json!("PENDING");
+            }
+            if (wanted.keeps)("selector") {
+                spec["selector"] = json!({"matchLabels": {DATACENTER_LABEL: wanted.datacenter}});
+            }
+            Ok(spec)
         }
         Generation::Elassandra => {
             let at = location(wanted)?;
@@ -198,6 +232,7 @@ mod tests {
             secret: None,
             keyspaces: &[],
             full: false,
+            keeps: &|field| field == "selector",
         };
         change(&mut wanted);
         spec(generation, &wanted)
@@ -211,7 +246,10 @@ mod tests {
         };
         let label = json!({"matchLabels": {"cassandra-operator.instaclustr.com/datacenter": "cl1-dc1"}});
         let task = |backup: Value| json!({"cluster": "cl1", "datacenter": "dc1", "backup": backup});
-        assert_eq!(plain(InstaclustrJava), json!({"selector": label, "backupType": "AWS_S3", "target": "ring"}));
+        let java = json!({"selector": label, "backupType": "AWS_S3", "target": "ring"});
+        assert_eq!(plain(InstaclustrJava), java);
+        let first = made(InstaclustrJava, |wanted| wanted.keeps = &|field| field == "status").unwrap();
+        assert_eq!(first, json!({"status": "PENDING", "backupType": "AWS_S3", "target": "ring"}));
         assert_eq!(plain(Elassandra), task(json!({"type": "AWS_S3", "target": "ring"})));
         assert_eq!(
             more(ElassandraSecrets),
@@ -252,11 +290,27 @@ mod tests {
     }
 
     #[test]
+    fn keys_in_the_bucket_have_names_of_their_own() {
+        let of = |generation, cluster: &str| {
+            let names = Names { cluster: cluster.to_owned(), datacenter: "dc1".to_owned() };
+            let (cluster, datacenter) = stored_as(generation, Some(&names), "ring");
+            (cluster.unwrap_or_default(), datacenter.unwrap_or_default())
+        };
+        let pair = |cluster: &str, datacenter: &str| (cluster.to_owned(), datacenter.to_owned());
+        assert_eq!(of(Elassandra, "Cl 1"), pair("Cl 1", "dc1"));
+        assert_eq!(of(InstaclustrJava, "Cl 1"), pair("ring", ""));
+        assert_eq!(of(K8ssandra, "My_Cl 1"), pair("my-cl1", "dc1"));
+        assert_eq!(stored_as(InstaclustrGo, None, "ring"), (None, None));
+    }
+
+    #[test]
     fn the_names_are_those_of_the_datacenter() {
         let object = json!({"spec": {"clusterName": "cl1", "datacenterName": "dc1", "cluster": "c", "datacenter": ""}});
-        let names = Names::of(Elassandra, &object).unwrap();
+        let names = Names::of(Elassandra, "x", &object).unwrap();
         assert_eq!((names.cluster.as_str(), names.datacenter.as_str()), ("cl1", "dc1"));
-        assert_eq!(Names::of(InstaclustrGo, &object), None);
+        assert_eq!(Names::of(InstaclustrGo, "x", &object), None);
+        assert_eq!(Names::of(InstaclustrJava, "x", &object), None);
+        assert_eq!(Names::of(K8ssandra, "x", &json!({"spec": {"clusterName": "cl1"}})).unwrap().datacenter, "x");
         let location = Location::parse("azure://ring").unwrap();
         let usual = |generation| usual_secret(generation, Some(&names), Some(&location));
         assert_eq!(usual(ElassandraSecrets).as_deref(), Some("elassandra-cl1-backup-azure"));

@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use k8s_openapi::api::apps::v1::StatefulSet;
-use kube::Api;
-use kube::api::ListParams;
+use kube::api::{DynamicObject, ListParams};
+use kube::{Api, ResourceExt};
 
+use super::objects::DATACENTER_LABEL;
 use crate::error::{Error, Result};
 use crate::kubernetes::Session;
 
@@ -19,9 +20,8 @@ const MOST: i32 = 1000;
 /// # Errors
 /// Those of the API server; [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) where no StatefulSet has them.
 pub async fn of(session: &Session, labels: &str) -> Result<Vec<String>> {
-    let api: Api<StatefulSet> = Api::namespaced(session.client.clone(), &session.namespace);
-    let found = session.request(TIMEOUT, api.list(&ListParams::default().labels(labels))).await?;
-    let pods: Vec<String> = found.items.iter().flat_map(names).collect();
+    let pods: Vec<String> =
+        sets(session, &ListParams::default().labels(labels)).await?.iter().flat_map(names).collect();
     match pods.is_empty() {
         true => Err(Error::not_found(format!(
             "no StatefulSet with labels {labels:?} in namespace {:?} has replicas",
@@ -30,6 +30,34 @@ pub async fn of(session: &Session, labels: &str) -> Result<Vec<String>> {
         .hint("kubectl get statefulsets --show-labels")),
         false => Ok(pods),
     }
+}
+
+/// Names of the pods of a datacenter's StatefulSets; none where there are none.
+///
+/// # Errors
+/// Those of the API server.
+pub async fn of_datacenter(session: &Session, datacenter: &DynamicObject) -> Result<Vec<String>> {
+    let found = sets(session, &ListParams::default()).await?;
+    Ok(found.iter().filter(|set| is_of(set, datacenter)).flat_map(names).collect())
+}
+
+/// Whether an operator made the StatefulSet for the datacenter: it is owned by it, and with Instaclustr's Java operator
+/// it has its label alone.
+///
+/// Sources: strapdata/elassandra-operator at cccbc770, OperatorNames.java (`ownerReference`);
+/// instaclustr/cassandra-operator at its end, statefulset.go, and at f615f67, DataCenterReconciliationController.java
+/// (`dataCenterLabels`); k8ssandra/cass-operator, reconcile_racks.go.
+fn is_of(set: &StatefulSet, datacenter: &DynamicObject) -> bool {
+    let owners = set.owner_references();
+    match owners.is_empty() {
+        true => set.labels().get(DATACENTER_LABEL) == datacenter.metadata.name.as_ref(),
+        false => owners.iter().any(|owner| Some(&owner.uid) == datacenter.metadata.uid.as_ref()),
+    }
+}
+
+async fn sets(session: &Session, which: &ListParams) -> Result<Vec<StatefulSet>> {
+    let api: Api<StatefulSet> = Api::namespaced(session.client.clone(), &session.namespace);
+    Ok(session.request(TIMEOUT, api.list(which)).await?.items)
 }
 
 /// Source: kubernetes/api, apps/v1 (`StatefulSetSpec.replicas` is 1 unless set, `ordinals.start` 0).
@@ -44,6 +72,23 @@ fn names(set: &StatefulSet) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_datacenters_sets_are_owned_by_it_or_labelled_with_its_name() {
+        let datacenter: DynamicObject = serde_json::from_value(serde_json::json!({
+            "apiVersion": "x/v1", "kind": "X", "metadata": {"name": "dc1", "uid": "u1"}}))
+        .unwrap();
+        let set = |metadata: serde_json::Value| {
+            is_of(&serde_json::from_value(serde_json::json!({"metadata": metadata})).unwrap(), &datacenter)
+        };
+        let owner = |uid: &str| serde_json::json!([{"apiVersion": "x/v1", "kind": "X", "name": "dc1", "uid": uid}]);
+        let labels = |name: &str| serde_json::json!({DATACENTER_LABEL: name});
+        assert!(set(serde_json::json!({"ownerReferences": owner("u1")})));
+        assert!(set(serde_json::json!({"labels": labels("dc1")})));
+        assert!(!set(serde_json::json!({"labels": labels("dc10")})));
+        assert!(!set(serde_json::json!({"ownerReferences": owner("u2"), "labels": labels("dc1")})));
+        assert!(!set(serde_json::json!({})));
+    }
 
     #[test]
     fn pods_are_numbered_from_where_the_set_starts() {

@@ -81,6 +81,7 @@ fn registration(served: &Served, wanted: &Wanted<'_>) -> Result<Vec<Value>> {
         secret: wanted.secret,
         keyspaces: &[],
         full: false,
+        keeps: &|field| served.backup.schema.keeps(field),
     };
     Ok(vec![json!({
         "apiVersion": served.backup.resource.api_version, "kind": served.backup.resource.kind,

@@ -71,10 +71,13 @@ pub async fn find(store: &impl Store, place: &Place) -> Result<Vec<Ring>> {
             .hint("name the directory above the clusters with --location; for Medusa the one that has index/ in it"));
     }
     let names: Vec<String> = found.iter().map(|ring| ring.name.clone()).collect();
-    let meant: Vec<Ring> = found.into_iter().filter(|ring| ring.is_meant(place)).collect();
-    let meant: Vec<Ring> = meant.into_iter().map(|ring| ring.only(place.datacenter.as_deref())).collect();
-    let meant: Vec<Ring> =
-        meant.into_iter().filter(|ring| ring.layout == Layout::Medusa || !ring.nodes.is_empty()).collect();
+    let mut meant: Vec<Ring> = found.into_iter().filter(|ring| ring.is_meant(place)).collect();
+    // a whole name means more than the beginning of another one
+    if let Some(at) = meant.iter().position(|ring| place.cluster.as_ref() == Some(&ring.name)) {
+        meant = vec![meant.swap_remove(at)];
+    }
+    let meant = meant.into_iter().map(|ring| ring.only(place.datacenter.as_deref()));
+    let meant: Vec<Ring> = meant.filter(|ring| ring.layout == Layout::Medusa || !ring.nodes.is_empty()).collect();
     match meant.is_empty() {
         true => Err(Error::not_found(format!("no backups of this cluster and datacenter at {url}"))
             .hint(format!("there are: {}", names.join(", ")))),
@@ -231,6 +234,7 @@ mod tests {
             ("a", "", &["elassandra-a-dc1", "elassandra-a-dc10"]),
             ("", "dc1", &["elassandra-a-dc1", "elassandra-b-dc1"]),
             ("elassandra-b-dc1", "", &["elassandra-b-dc1"]),
+            ("elassandra-a-dc1", "", &["elassandra-a-dc1"]),
             ("c", "", &[]),
         ] {
             let place = Place { cluster: some(cluster), datacenter: some(datacenter), ..Place::default() };

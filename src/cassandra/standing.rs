@@ -16,14 +16,14 @@ pub enum Standing {
 
 /// Reads a backup object as the API server gives it.
 ///
-/// Sources: BackupControllerService.java (Instaclustr, 451818a^), TaskStatus.java (Elassandra, cccbc770),
-/// cassandrabackup_controller.go (Instaclustr's Go), medusabackupjob_types.go (K8ssandra).
+/// Sources: BackupControllerService.java (Instaclustr, 451818a^ and f615f67), TaskPhase.java (Elassandra, cccbc770),
+/// operations.go (Instaclustr's Go), medusabackupjob_types.go (K8ssandra).
 pub fn standing(generation: Generation, backup: &Value) -> Standing {
     let status = &backup["status"];
     match generation {
         // the operator wrote into the spec first, later into the status
         Generation::InstaclustrJava => {
-            let texts = [&status["progress"], &status["status"], &backup["spec"]["status"]];
+            let texts = [&status["progress"], &backup["spec"]["status"]];
             by_word(texts.into_iter().find_map(Value::as_str), String::new())
         }
         Generation::Elassandra | Generation::ElassandraSecrets | Generation::ElassandraRepository => {
@@ -39,11 +39,22 @@ pub fn standing(generation: Generation, backup: &Value) -> Standing {
 fn by_word(word: Option<&str>, detail: String) -> Standing {
     let Some(word) = word.filter(|word| !word.is_empty()) else { return Standing::Running(None) };
     let said = if detail.is_empty() { word.to_owned() } else { format!("{word}: {detail}") };
-    match word.to_ascii_uppercase().as_str() {
-        "SUCCEED" | "SUCCEEDED" | "PROCESSED" | "COMPLETED" | "100%" => Standing::Done(word.to_owned()),
-        "FAILED" | "ERROR" => Standing::Failed(said),
+    match word {
+        "SUCCEED" | "PROCESSED" | "COMPLETED" => Standing::Done(word.to_owned()),
+        "FAILED" => Standing::Failed(said),
         _ => Standing::Running(Some(said)),
     }
+}
+
+/// How many nodes the operator says that it has asked.
+///
+/// Sources: TaskStatus.java (Elassandra, cccbc770), medusabackupjob_types.go (K8ssandra). Instaclustr's operators name
+/// none, or the one that asks the others.
+pub fn nodes_asked(backup: &Value) -> usize {
+    let status = &backup["status"];
+    let listed = |field: &str| status[field].as_array().map_or(0, Vec::len);
+    let lists = listed("finished") + listed("inProgress") + listed("failed");
+    status["pods"].as_object().map_or(lists, serde_json::Map::len)
 }
 
 /// `40%, failed on: node-1`.
@@ -86,13 +97,19 @@ mod tests {
         let running = |word: &str| Standing::Running(Some(word.to_owned()));
         for (generation, backup, stands) in [
             (InstaclustrJava, json!({"spec": {}}), Standing::Running(None)),
-            (InstaclustrJava, json!({"status": {"progress": "RUNNING"}}), running("RUNNING")),
+            (InstaclustrJava, json!({"spec": {"status": "PENDING"}}), running("PENDING")),
+            (
+                InstaclustrJava,
+                json!({"spec": {"status": "PENDING"}, "status": {"progress": "FAILED"}}),
+                failed("FAILED"),
+            ),
             (InstaclustrJava, json!({"status": {"progress": "PROCESSED"}}), done("PROCESSED")),
             (InstaclustrJava, json!({"spec": {"status": "FAILED"}}), failed("FAILED")),
             (Elassandra, json!({"status": {"phase": "WAITING"}}), running("WAITING")),
             (Elassandra, json!({"status": {"phase": "SUCCEED"}}), done("SUCCEED")),
             (ElassandraSecrets, json!({"status": {"phase": "FAILED", "lastMessage": "no"}}), failed("FAILED: no")),
             (InstaclustrGo, json!({"globalStatus": "RUNNING", "globalProgress": "40%"}), running("RUNNING: 40%")),
+            (InstaclustrGo, json!({"globalStatus": "UNKNOWN"}), running("UNKNOWN")),
             (InstaclustrGo, json!({"globalStatus": "COMPLETED", "globalProgress": "100%"}), done("COMPLETED")),
             (
                 InstaclustrGo,
@@ -109,6 +126,18 @@ mod tests {
             (K8ssandra, json!({"status": {"finishTime": "t", "failed": ["a"]}}), failed("failed on a")),
         ] {
             assert_eq!(standing(generation, &backup), stands, "{generation:?} {backup}");
+        }
+    }
+
+    #[test]
+    fn the_nodes_that_were_asked_are_counted() {
+        for (backup, count) in [
+            (json!({}), 0),
+            (json!({"status": {"pods": {"a": "SUCCEED", "b": "SUCCEED"}}}), 2),
+            (json!({"status": {"finished": ["a"], "inProgress": ["b"], "failed": ["c"]}}), 3),
+            (json!({"status": [{"node": "a", "state": "COMPLETED"}]}), 0),
+        ] {
+            assert_eq!(nodes_asked(&backup), count, "{backup}");
         }
     }
 }

@@ -9,8 +9,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
+pub use super::choice::is_not_there;
 use super::choice::{self, Chosen, Roll};
-pub use super::layout::{Layout, Place, parse_location};
+pub use super::layout::{Layout, Place};
 use super::proof::Node;
 pub use super::proof::{NodeReport, State};
 use super::store::Store;
@@ -135,6 +136,16 @@ impl Report {
         self.nodes.len() + self.unknown.len()
     }
 
+    /// Whether all that is wrong is that nodes have no manifest, which is written last.
+    pub fn may_still_come(&self) -> bool {
+        !self.complete && self.nodes.iter().all(|node| node.state != State::Incomplete)
+    }
+
+    /// Nodes of which every object is there.
+    pub fn whole(&self) -> usize {
+        self.nodes.iter().filter(|node| node.state == State::Complete).count()
+    }
+
     /// That the backup is whole.
     ///
     /// # Errors
@@ -144,8 +155,7 @@ impl Report {
         if self.complete {
             return Ok(());
         }
-        let whole = self.nodes.iter().filter(|node| node.state == State::Complete).count();
-        let (tag, location, expected) = (&self.tag, &self.location, self.expected());
+        let (tag, location, whole, expected) = (&self.tag, &self.location, self.whole(), self.expected());
         let mut sentence = format!("tag {tag:?} at {location} is not complete: {whole} of {expected} nodes are");
         let broken = self.nodes.iter().filter_map(|node| Some((&node.name, node.wrong.as_deref()?)));
         let unknown = self.unknown.iter().map(|name| (name, "is expected, and the bucket knows nothing of it"));
@@ -160,7 +170,7 @@ impl Report {
             Error::unproved(sentence).hint("back up again under another tag: a restore of this one would lack data");
         let maybe_gone = self.nodes_told_by == DIRECTORIES && self.nodes.iter().any(|node| node.state == State::Absent);
         Err(if maybe_gone {
-            error.hint("nodes that are gone do not count: --nodes N says how many there are")
+            error.hint("nodes that are gone do not count: cassandra verify --nodes N says how many there are")
         } else {
             error
         })

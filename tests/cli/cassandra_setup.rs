@@ -86,6 +86,8 @@ fn flags_that_do_not_fit_are_exit_2() {
         ("backup dc1 --location s3://ring-backups --tag A_b", "invalid tag"),
         ("backup dc1 --location s3://ring-backups --dry-run=client", "asks nobody which operator is served"),
         ("restore-snippet t --datacenter dc1 --no-verify --profile p", "--profile cannot be used with --no-verify"),
+        ("restore-snippet ../t --datacenter dc1 --no-verify", "a tag is a name without slashes"),
+        ("verify t --location gcp://ring-backups", "gcp://ring-backups is not S3"),
     ] {
         let output = sandbox.run(&format!("cassandra {line}"));
         assert_eq!((output.code, output.stdout.len()), (Some(2), 0), "{line}: {output}");

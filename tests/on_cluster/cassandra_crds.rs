@@ -37,15 +37,15 @@ fn variables() -> Value {
     json!({"type": "array", "items": object(json!({"name": text(), "value": text(), "valueFrom": source}))})
 }
 
-/// instaclustr/cassandra-operator at 451818a^: the plurals have dashes.
+/// instaclustr/cassandra-operator at f615f67: the plurals have dashes.
 pub fn java() -> Vec<Kind> {
     let (group, version) = ("stable.instaclustr.com", "v1");
     let selector = object(json!({"matchLabels": {"type": "object", "additionalProperties": text()}}));
-    let spec = object(json!({"selector": selector, "backupType": text(), "target": text(), "status": text()}));
+    let spec = object(json!({"selector": selector, "backupType": text(), "target": text()}));
     let backup = json!({"spec": spec, "status": object(json!({"progress": text()}))});
     let files = json!({"type": "array", "items": object(json!({"key": text(), "path": text()}))});
-    let user = object(json!({"name": text(), "items": files}));
-    let fields = json!({"replicas": {"type": "integer"}, "env": variables(), "restoreFromBackup": text(), "userSecretSource": user});
+    let user = object(json!({"secretName": text(), "items": files}));
+    let fields = json!({"replicas": {"type": "integer"}, "env": variables(), "restoreFromBackup": text(), "userSecretVolumeSource": user});
     let datacenter = json!({"spec": object(fields)});
     vec![
         Kind {
@@ -255,6 +255,21 @@ impl Ring {
 
     pub fn get(&self, kind: &str, name: &str) -> Value {
         serde_json::from_str(&self.api.kubectl(&format!("get {kind} {name} -n {} -o json", self.namespace))).unwrap()
+    }
+
+    /// StatefulSet `name` of the datacenter, as its operator would have made it.
+    pub fn stateful_set(&self, name: &str, replicas: usize) {
+        let owner = self.get(&self.datacenters, "dc1");
+        let labels = json!({"app": name});
+        let container = json!({"name": "cassandra", "image": "cassandra"});
+        let template = json!({"metadata": {"labels": labels}, "spec": {"containers": [container]}});
+        let set = json!({
+            "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {
+                "name": name, "namespace": self.namespace, "ownerReferences": [{
+                    "apiVersion": owner["apiVersion"], "kind": owner["kind"], "name": "dc1", "uid": owner["metadata"]["uid"]}]},
+            "spec": {"replicas": replicas, "serviceName": name, "selector": {"matchLabels": labels}, "template": template}
+        });
+        self.api.apply(&set.to_string()).unwrap();
     }
 
     /// What the operator writes, once the backup is there.

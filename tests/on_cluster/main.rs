@@ -9,6 +9,7 @@ mod apiserver;
 mod bare_operator;
 mod cassandra;
 mod cassandra_crds;
+mod cassandra_proof;
 #[path = "../harness/cassandra.rs"]
 #[allow(dead_code, reason = "layouts of tools that other tests look at")]
 mod cassandra_stored;

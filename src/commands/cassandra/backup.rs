@@ -5,13 +5,17 @@ use std::time::Duration;
 use clap::Args as ClapArgs;
 use kube::api::{DynamicObject, ObjectMeta, TypeMeta};
 use serde_json::json;
+use tokio::time::Instant;
 
-use super::proof::{self, ProofFlags};
+use super::place::WayFlags;
+use super::proof;
 use super::{datacenter, wait};
 use crate::cassandra::generations::Generation;
 use crate::cassandra::location::{Cloud, Location};
 use crate::cassandra::objects::{self, Names, Wanted};
 use crate::cassandra::served::{self, Served};
+use crate::cassandra::standing::nodes_asked;
+use crate::cassandra::verify::{Known, is_not_there};
 use crate::cli::completion::live;
 use crate::cli::flags::parse_duration;
 use crate::cli::output;
@@ -26,7 +30,8 @@ use crate::kubernetes::{self, DryRun, Session};
 ///
 /// Some operators report success when a backup has only begun. With --wait the
 /// bucket is looked at after the operator's report, where its layout is known:
-/// exit code 4 means that the report is not true.
+/// each pod of the datacenter must be in it. Where a report comes early, that is
+/// done until --timeout. Exit code 4 means that the report is not true.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -64,7 +69,7 @@ pub struct Args {
     #[arg(long, value_name = "DURATION", value_parser = parse_duration, requires = "wait")]
     timeout: Option<Duration>,
     #[command(flatten)]
-    proof: ProofFlags,
+    way: WayFlags,
     /// Only check: none, client (contacts nobody) or server
     #[arg(long, value_name = "MODE", default_value = "none", conflicts_with = "wait")]
     dry_run: DryRun,
@@ -96,7 +101,8 @@ Examples:
     --generation instaclustr-java --tag nightly --dry-run=client -o yaml
 
 RBAC: create on the operator's backups, with --wait get; get on its datacenters;
-to look before get on secrets and customresourcedefinitions
+to look before get on secrets and customresourcedefinitions; to look for nodes
+that were never backed up list on statefulsets.apps
 
 Exit codes: see kubectl etcdbackup --help";
 
@@ -115,7 +121,8 @@ pub(super) async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         DryRun::None | DryRun::Server => Some(Session::connect(kube).await?),
     };
     let served = served(&args, session.as_ref(), ui).await?;
-    let names = names(&args, &served, session.as_ref()).await?;
+    let live = live(&args, &served, session.as_ref(), ui).await?;
+    let names = names(&args, &served, live.as_ref());
     let (mut object, secret) = object(&args, &served, names.as_ref(), kube.namespace.as_deref())?;
     let Some(session) = session else { return print(&args, &served, &object, ui) };
     if let Some(secret) = &secret {
@@ -135,24 +142,68 @@ pub(super) async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     if args.output.is_none() {
         print(&args, &served, &object, ui)?;
     }
-    let timeout = args.timeout.unwrap_or(Duration::from_secs(3600));
-    let (done, word) = wait::outcome(&session, &served, &object, timeout, ui).await?;
-    let shown = served.backup.shown(&tag(&object));
+    let target = Target { served, names, live };
+    follow(&args, &session, &target, &object, kube, ui).await
+}
+
+/// Whose backup it is, and what the cluster tells of that.
+struct Target {
+    served: Served,
+    names: Option<Names>,
+    live: Option<DynamicObject>,
+}
+
+/// Waits for the operator's word, and looks whether the bucket shows it.
+async fn follow(
+    args: &Args,
+    session: &Session,
+    target: &Target,
+    made: &DynamicObject,
+    kube: &KubeFlags,
+    ui: &Ui,
+) -> Result<()> {
+    let Target { served, names, live } = target;
+    let (started, timeout) = (Instant::now(), args.timeout.unwrap_or(Duration::from_secs(3600)));
+    let (done, word) = wait::outcome(session, served, made, timeout, ui).await?;
+    let shown = served.backup.shown(&tag(made));
     ui.say(format!("the operator says of {shown}: {word}"));
-    let proved = proof::prove(names.as_ref(), args.location.as_ref(), &tag(&object), &args.proof, kube, ui).await;
+    let patience = if served.generation.reports_early() { timeout } else { Duration::ZERO };
+    let wanted = proof::Wanted {
+        tag: &tag(made),
+        whose: objects::stored_as(served.generation, names.as_ref(), &args.datacenter),
+        known: known(args, session, live.as_ref(), &done, ui).await?,
+        patience: patience.saturating_sub(started.elapsed()),
+    };
+    let proved = proof::prove(&wanted, args.location.as_ref(), &args.way, kube, ui).await;
     let proved = proved.map_err(|error| untrue(error, &word))?;
     match args.output {
-        Some(_) => print(&args, &served, &done, ui),
+        Some(_) => print(args, served, &done, ui),
         None => ui.data(format!("{shown} {}", proved.word())),
     }
 }
 
+/// The nodes that must be in the bucket, where it will be looked at.
+async fn known(
+    args: &Args,
+    session: &Session,
+    live: Option<&DynamicObject>,
+    done: &DynamicObject,
+    ui: &Ui,
+) -> Result<Known> {
+    let pods = match live.filter(|_| args.location.as_ref().is_some_and(|location| location.cloud == Cloud::Aws)) {
+        Some(live) => datacenter::pods(session, live, ui).await,
+        None => Vec::new(),
+    };
+    Ok(Known { nodes: nodes_asked(&output::to_value(done)?), pods })
+}
+
 /// A backup that the operator reports and the bucket does not have.
 fn untrue(error: Error, word: &str) -> Error {
-    let hint = "some operators say so when a backup is only queued: look again later with cassandra verify";
+    let hint = "some operators say so when a backup is only queued: look again later with cassandra verify, or raise \
+                --timeout";
     match error.kind() {
         ErrorKind::Unproved => error.hint(hint),
-        ErrorKind::NotFound if error.message().starts_with("no node has a manifest") => {
+        _ if is_not_there(&error) => {
             Error::unproved(format!("the operator says {word}, and {}", error.message())).hint(hint)
         }
         _ => error,
@@ -160,7 +211,7 @@ fn untrue(error: Error, word: &str) -> Error {
 }
 
 fn check(args: &Args) -> Result<()> {
-    if let (false, Some(flag)) = (args.wait, args.proof.first_given()) {
+    if let (false, Some(flag)) = (args.wait, args.way.first_given()) {
         let said = format!("{flag} cannot be used without --wait: it is for the look at the bucket");
         return Err(Error::usage(said).hint("add --wait, or leave it out"));
     }
@@ -180,15 +231,29 @@ async fn served(args: &Args, session: Option<&Session>, ui: &Ui) -> Result<Serve
     Ok(served)
 }
 
+/// The datacenter's object, for what it alone tells; where names are given, one that cannot be read is said.
+async fn live(args: &Args, served: &Served, session: Option<&Session>, ui: &Ui) -> Result<Option<DynamicObject>> {
+    let is_named = args.cassandra_cluster.is_some();
+    let Some(session) = session.filter(|_| args.wait || !is_named) else { return Ok(None) };
+    let read = async {
+        let kind = served.datacenters(session).await?;
+        datacenter::read(session, &kind, &args.datacenter).await
+    };
+    match read.await {
+        Err(error) if is_named => {
+            ui.say(format!("which pods it has is not known: {}", error.message()));
+            Ok(None)
+        }
+        read => read.map(Some),
+    }
+}
+
 /// Cassandra's own names: as given, else as the datacenter's object says. Where the operator needs none, a datacenter
 /// that does not tell them is no error.
-async fn names(args: &Args, served: &Served, session: Option<&Session>) -> Result<Option<Names>> {
+fn names(args: &Args, served: &Served, live: Option<&DynamicObject>) -> Option<Names> {
     let given = args.cassandra_cluster.clone().zip(args.cassandra_datacenter.clone());
     let given = given.map(|(cluster, datacenter)| Names { cluster, datacenter });
-    let Some(session) = session.filter(|_| given.is_none()) else { return Ok(given) };
-    let kind = served.datacenters(session).await?;
-    let live = datacenter::read(session, &kind, &args.datacenter).await?;
-    Ok(Names::of(served.generation, &live.data))
+    given.or_else(|| Names::of(served.generation, &args.datacenter, &live?.data))
 }
 
 /// The object, and the Secret that it names.
@@ -210,6 +275,7 @@ fn object(
         secret: secret.as_deref(),
         keyspaces: &args.keyspace,
         full: args.full,
+        keeps: &|field| served.backup.schema.keeps(field),
     };
     let mut spec = objects::spec(served.generation, &wanted)?;
     served.backup.schema.complete(&mut spec);
@@ -221,7 +287,12 @@ fn object(
     }
     let resource = &served.backup.resource;
     let types = TypeMeta { api_version: resource.api_version.clone(), kind: resource.kind.clone() };
-    let metadata = ObjectMeta { name: Some(tag), namespace: namespace.map(str::to_owned), ..ObjectMeta::default() };
+    let metadata = ObjectMeta {
+        name: Some(tag),
+        namespace: namespace.map(str::to_owned),
+        labels: objects::labels(served.generation, &args.datacenter),
+        ..ObjectMeta::default()
+    };
     Ok((DynamicObject { types: Some(types), metadata, data: json!({ "spec": spec }) }, secret))
 }
 

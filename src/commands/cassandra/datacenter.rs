@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use kube::ResourceExt;
 use kube::api::DynamicObject;
 
 use crate::cassandra::generations::Generation;
 use crate::cassandra::location::Cloud;
+use crate::cassandra::pods;
 use crate::cassandra::secret;
 use crate::cassandra::served::Kind;
 use crate::cli::Ui;
@@ -26,6 +28,23 @@ pub(super) async fn read(session: &Session, kind: &Kind, name: &str) -> Result<D
             Err(error.hint(format!("kubectl get {resource} -n {} shows which there are", session.namespace)))
         }
         other => other,
+    }
+}
+
+/// The pods that the datacenter has now; says why where they are not known.
+pub(super) async fn pods(session: &Session, datacenter: &DynamicObject, ui: &Ui) -> Vec<String> {
+    let only = "the nodes to be there are those that the bucket and the operator know";
+    match pods::of_datacenter(session, datacenter).await {
+        Ok(pods) => {
+            if pods.is_empty() {
+                ui.say(format!("{} has no StatefulSets; {only}", datacenter.name_any()));
+            }
+            pods
+        }
+        Err(error) => {
+            ui.say(format!("StatefulSets were not looked at, {only}: {}", error.message()));
+            Vec::new()
+        }
     }
 }
 

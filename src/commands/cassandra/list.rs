@@ -38,7 +38,7 @@ Examples:
 
   # one of them
   kubectl etcdbackup cassandra list --location s3://backups \\
-    --cassandra-cluster orders --datacenter dc1
+    --cassandra-cluster orders --cassandra-datacenter dc1
 
   # with the layout and the place of each
   kubectl etcdbackup cassandra list --location s3://backups -o wide

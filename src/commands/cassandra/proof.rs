@@ -1,55 +1,31 @@
 //! Whether the bucket has a backup whole, whatever an operator says of it.
 
-use std::path::PathBuf;
+use std::time::Duration;
 
-use clap::Args as ClapArgs;
+use tokio::time::Instant;
 
-use crate::cassandra::layout;
+use super::place::WayFlags;
+use crate::cassandra::layout::Place;
 use crate::cassandra::location::{Cloud, Location};
-use crate::cassandra::objects::Names;
-use crate::cassandra::verify::{Known, verify};
-use crate::cli::flags::parse_url;
-use crate::cli::{KubeFlags, S3Flags, S3ReadFlags, Ui};
-use crate::commands::get::place::resolve;
+use crate::cassandra::verify::{Known, Report, is_not_there, verify};
+use crate::cli::{KubeFlags, Ui};
+use crate::commands::get::place::{Resolved, resolve};
 use crate::error::Result;
 
-/// The way to the bucket, for the look at it.
-#[derive(Debug, Clone, Default, ClapArgs)]
-#[command(next_help_heading = "To look at the bucket")]
-pub(super) struct ProofFlags {
-    /// AWS region of the bucket
-    #[arg(long, value_name = "REGION")]
-    region: Option<String>,
-    /// URL of an S3-compatible service
-    #[arg(long, value_name = "URL", value_parser = parse_url)]
-    endpoint_url: Option<String>,
-    /// Put the bucket into the path of the URL, not into its host name
-    #[arg(long)]
-    force_path_style: bool,
-    /// AWS profile of yours to use
-    #[arg(long, value_name = "NAME")]
-    profile: Option<String>,
-    /// CA certificates to trust for the endpoint
-    #[arg(long, value_name = "FILE")]
-    ca_bundle: Option<PathBuf>,
-}
+/// How often progress is said.
+const SAID_EVERY: Duration = Duration::from_secs(10);
 
-impl ProofFlags {
-    /// The first of these flags that was given.
-    pub(super) fn first_given(&self) -> Option<&'static str> {
-        self.to(None).first_given()
-    }
+/// Between two looks at a backup that is not there yet: the first time, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(30));
 
-    fn to(&self, bucket: Option<String>) -> S3ReadFlags {
-        let place = S3Flags {
-            bucket,
-            region: self.region.clone(),
-            endpoint_url: self.endpoint_url.clone(),
-            force_path_style: self.force_path_style,
-            ..S3Flags::default()
-        };
-        S3ReadFlags { place, profile: self.profile.clone(), secret: None, ca_bundle: self.ca_bundle.clone() }
-    }
+/// What is looked for.
+pub(super) struct Wanted<'a> {
+    pub tag: &'a str,
+    /// Names of the cluster and the datacenter, as the keys have them.
+    pub whose: (Option<String>, Option<String>),
+    pub known: Known,
+    /// How long manifests that are not there may still come; zero for one look.
+    pub patience: Duration,
 }
 
 /// What the look at the bucket gave.
@@ -76,10 +52,9 @@ impl Proved {
 /// # Errors
 /// [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) where a node or an object is missing; those of S3.
 pub(super) async fn prove(
-    names: Option<&Names>,
+    wanted: &Wanted<'_>,
     location: Option<&Location>,
-    tag: &str,
-    flags: &ProofFlags,
+    way: &WayFlags,
     kube: &KubeFlags,
     ui: &Ui,
 ) -> Result<Proved> {
@@ -91,19 +66,53 @@ pub(super) async fn prove(
         ui.warn(format!("the bucket is not looked at: {location} is not S3"));
         return Ok(Proved::Unseen);
     }
-    let mut bucket = resolve("", &flags.to(Some(location.bucket.clone())), kube, ui).await?;
-    let place = layout::Place {
-        prefix: Some(format!("{}/", location.prefix)).filter(|prefix| prefix != "/").unwrap_or_default(),
-        cluster: names.map(|names| names.cluster.clone()),
-        datacenter: names.map(|names| names.datacenter.clone()),
-    };
-    let (known, mut quiet) = (Known::default(), |_, _| ());
-    let report = match verify(&bucket.s3, &place, tag, &known, &mut quiet).await {
-        Err(_) if bucket.follow(ui) => verify(&bucket.s3, &place, tag, &known, &mut quiet).await,
-        report => report,
-    }?;
+    let mut bucket = resolve("", &way.to(Some(location.bucket.clone()), None), kube, ui).await?;
+    let report = patiently(&mut bucket, &location.place(wanted.whose.clone()), wanted, ui).await?;
     report.warnings.iter().for_each(|warning| ui.warn(warning));
     report.check()?;
     ui.say(format!("{}: {} nodes are whole, by {}", report.location, report.expected(), report.nodes_told_by));
     Ok(Proved::Whole)
+}
+
+/// Looks until the backup is whole, cannot become so, or the patience is at its end.
+async fn patiently(bucket: &mut Resolved, place: &Place, wanted: &Wanted<'_>, ui: &Ui) -> Result<Report> {
+    let (started, mut pause, mut said) = (Instant::now(), PAUSES.0, String::new());
+    loop {
+        let seen = look(bucket, place, wanted.tag, &wanted.known, ui).await;
+        let lacks = match &seen {
+            Ok(report) if report.may_still_come() => {
+                format!("{} of {} nodes are whole", report.whole(), report.expected())
+            }
+            Err(error) if is_not_there(error) => error.message().to_owned(),
+            _ => return seen,
+        };
+        let left = wanted.patience.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            return seen;
+        }
+        if lacks != said {
+            ui.say(format!("not yet in the bucket: {lacks}; looking again until --timeout"));
+            said = lacks;
+        }
+        tokio::time::sleep(pause.min(left)).await;
+        pause = PAUSES.1.min(pause * 2);
+    }
+}
+
+/// Looks at the backup once, in the region where the bucket is; says now and then how far it is.
+///
+/// # Errors
+/// As [`verify`].
+pub(super) async fn look(bucket: &mut Resolved, place: &Place, tag: &str, known: &Known, ui: &Ui) -> Result<Report> {
+    let (talk, mut said) = (ui.clone(), Instant::now());
+    let mut told = move |done: usize, all: usize| {
+        if said.elapsed() >= SAID_EVERY {
+            said = Instant::now();
+            talk.say(format!("{done} of {all} nodes looked at"));
+        }
+    };
+    match verify(&bucket.s3, place, tag, known, &mut told).await {
+        Err(_) if bucket.follow(ui) => verify(&bucket.s3, place, tag, known, &mut told).await,
+        report => report,
+    }
 }

@@ -1,16 +1,21 @@
 //! `cassandra restore-snippet`: what would restore a backup, printed for a person to apply.
 
+use std::time::Duration;
+
 use clap::Args as ClapArgs;
 
 use super::datacenter::{self, TIMEOUT};
-use super::proof::{self, ProofFlags};
+use super::place::{WayFlags, parse_tag};
+use super::proof;
 use crate::cassandra::generations::Generation;
 use crate::cassandra::location::Location;
-use crate::cassandra::objects::Names;
+use crate::cassandra::objects::{Names, stored_as};
 use crate::cassandra::restore::{self, Wanted};
 use crate::cassandra::served::{self, Kind, Served};
+use crate::cassandra::verify;
 use crate::cli::completion::live;
 use crate::cli::output;
+use crate::cli::ui::one_line;
 use crate::cli::{KubeFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::{self, Session};
@@ -24,7 +29,7 @@ use crate::kubernetes::{self, Session};
 #[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub struct Args {
     /// Tag of the backup
-    #[arg(value_name = "TAG")]
+    #[arg(value_name = "TAG", value_parser = parse_tag)]
     tag: String,
     /// Name of the datacenter's object that is to have the data
     #[arg(long, value_name = "NAME")]
@@ -48,7 +53,7 @@ pub struct Args {
     #[arg(long)]
     no_verify: bool,
     #[command(flatten)]
-    proof: ProofFlags,
+    way: WayFlags,
 }
 
 /// clap's own line is longer than a terminal.
@@ -98,7 +103,7 @@ struct Known {
 /// [`ErrorKind::Unproved`] for a backup that the bucket does not have whole, [`ErrorKind::NotFound`] where no operator
 /// can be told; the API server's and S3's.
 pub(super) async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
-    if let (true, Some(flag)) = (args.no_verify, args.proof.first_given()) {
+    if let (true, Some(flag)) = (args.no_verify, args.way.first_given()) {
         return Err(Error::usage(format!("{flag} cannot be used with --no-verify")).hint("leave one of them out"));
     }
     let known = known(&args, kube, ui).await?;
@@ -115,12 +120,17 @@ pub(super) async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     let looked = if args.no_verify {
         "the bucket was not looked at".to_owned()
     } else {
-        let proved =
-            proof::prove(known.names.as_ref(), args.location.as_ref(), &args.tag, &args.proof, kube, ui).await?;
+        let wanted = proof::Wanted {
+            tag: &args.tag,
+            whose: stored_as(known.served.generation, known.names.as_ref(), &args.datacenter),
+            known: verify::Known::default(),
+            patience: Duration::ZERO,
+        };
+        let proved = proof::prove(&wanted, args.location.as_ref(), &args.way, kube, ui).await?;
         format!("the backup is {}", proved.word())
     };
     let head = format!("# {}; {looked}", known.served.describe());
-    let conditions = restore.conditions.iter().map(|one| format!("# - {one}"));
+    let conditions = restore.conditions.iter().map(|one| format!("# - {}", one_line(one)));
     let comments: Vec<String> = std::iter::once(head).chain(conditions).collect();
     ui.document(format!("{}\n{}", comments.join("\n"), output::to_yaml_stream(&restore.objects)?))
 }
@@ -142,7 +152,7 @@ async fn known(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Known> {
     let names = match given {
         Some(given) => Some(given),
         None => match datacenter::read(&session, &datacenters, &args.datacenter).await {
-            Ok(live) => Names::of(served.generation, &live.data),
+            Ok(live) => Names::of(served.generation, &args.datacenter, &live.data),
             // the ring that is to be restored may be gone
             Err(error) if error.kind() == ErrorKind::NotFound => None,
             Err(error) => return Err(error),

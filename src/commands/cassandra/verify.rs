@@ -1,20 +1,15 @@
 //! `cassandra verify`: whether a backup of a Cassandra cluster is whole.
 
-use std::time::{Duration, Instant};
+use clap::Args as ClapArgs;
 
-use clap::{Args as ClapArgs, ValueEnum};
-
-use super::place::BucketFlags;
-use crate::cassandra::layout::is_name;
+use super::place::{BucketFlags, parse_tag};
+use super::proof;
 use crate::cassandra::pods;
-use crate::cassandra::verify::{self, Known, NodeReport, Report};
-use crate::cli::{KubeFlags, Ui, output};
+use crate::cassandra::verify::{Known, NodeReport, Report};
+use crate::cli::{DocumentFormat, KubeFlags, Ui};
 use crate::commands::list::table::{Table, age, size};
 use crate::error::Result;
 use crate::kubernetes::Session;
-
-/// How often progress is said.
-const SAID_EVERY: Duration = Duration::from_secs(10);
 
 /// Prove that a backup of a Cassandra cluster is whole
 ///
@@ -26,7 +21,7 @@ const SAID_EVERY: Duration = Duration::from_secs(10);
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
     /// Name of the backup: its tag, or the name of the object that made it
-    #[arg(value_name = "TAG", value_parser = tag)]
+    #[arg(value_name = "TAG", value_parser = parse_tag)]
     tag: String,
     #[command(flatten)]
     bucket: BucketFlags,
@@ -38,7 +33,7 @@ pub struct Args {
     selector: Option<String>,
     /// Print all that was found, also of a backup that is not whole
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<DocumentFormat>,
 }
 
 const EXAMPLES: &str = "\
@@ -48,7 +43,7 @@ Examples:
 
   # one of several clusters in a bucket
   kubectl etcdbackup cassandra verify nightly --location s3://backups \\
-    --cassandra-cluster orders --datacenter dc1
+    --cassandra-cluster orders --cassandra-datacenter dc1
 
   # where no node may be missing, also one that was never backed up
   kubectl etcdbackup cassandra verify nightly --location s3://backups \\
@@ -68,19 +63,6 @@ RBAC: none; with --secret and --selector:
 
 Exit codes: see kubectl etcdbackup --help";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Yaml,
-    Json,
-}
-
-fn tag(text: &str) -> Result<String, String> {
-    match is_name(text) {
-        true => Ok(text.to_owned()),
-        false => Err("a tag is a name without slashes".to_owned()),
-    }
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -92,32 +74,15 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     };
     let known = Known { nodes: args.nodes, pods };
     let mut bucket = args.bucket.open(kube, ui).await?;
-    let place = args.bucket.place();
-    let mut told = progress(ui);
-    let report = match verify::verify(&bucket.s3, &place, &args.tag, &known, &mut told).await {
-        Err(_) if bucket.follow(ui) => verify::verify(&bucket.s3, &place, &args.tag, &known, &mut told).await,
-        report => report,
-    }?;
+    let report = proof::look(&mut bucket, &args.bucket.place(), &args.tag, &known, ui).await?;
     let (expected, told_by) = (report.expected(), &report.nodes_told_by);
     ui.say(format!("{}: layout {}, {expected} nodes by {told_by}", report.location, report.layout.name()));
     report.warnings.iter().for_each(|warning| ui.warn(warning));
     match args.output {
-        Some(Format::Json) => ui.document(output::to_json(&report)?)?,
-        Some(Format::Yaml) => ui.document(output::to_yaml(&report)?)?,
+        Some(format) => ui.document(format.text(&report)?)?,
         None => ui.data(table(&report, jiff::Timestamp::now()))?,
     }
     report.check()
-}
-
-/// Says now and then how many nodes are done.
-fn progress(ui: &Ui) -> impl FnMut(usize, usize) + Send {
-    let (ui, mut said) = (ui.clone(), Instant::now());
-    move |done, all| {
-        if said.elapsed() >= SAID_EVERY {
-            said = Instant::now();
-            ui.say(format!("{done} of {all} nodes looked at"));
-        }
-    }
 }
 
 fn table(report: &Report, now: jiff::Timestamp) -> String {
