@@ -10,7 +10,7 @@ pub mod usage;
 use clap::{Parser, Subcommand};
 
 pub use flags::{KubeFlags, S3Flags, S3ReadFlags, TalkFlags};
-pub use output::{DocumentFormat, OutputFormat};
+pub use output::{DocumentFormat, OutputFormat, TableFormat};
 pub use ui::Ui;
 
 use crate::{commands, operator};

@@ -13,6 +13,15 @@ pub enum OutputFormat {
     Name,
 }
 
+/// How to print a table, or what it is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum TableFormat {
+    Wide,
+    Yaml,
+    Json,
+    Name,
+}
+
 /// How to print what is no Kubernetes object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub enum DocumentFormat {

@@ -22,7 +22,7 @@ use crate::api::etcdbackup::PERSISTENT_VOLUME;
 use crate::api::{EtcdBackup, names};
 use crate::cli::completion::live;
 use crate::cli::ui::one_line;
-use crate::cli::{KubeFlags, S3ReadFlags, Ui, output};
+use crate::cli::{KubeFlags, S3ReadFlags, TableFormat, Ui, output};
 use crate::error::{Error, Result};
 use crate::kubernetes::{self, Session};
 use rows::View;
@@ -61,7 +61,7 @@ pub struct Args {
     pv: PvFlags,
     /// More columns, or every field of every object and snapshot
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<TableFormat>,
     /// No line of headers
     #[arg(long)]
     no_headers: bool,
@@ -118,15 +118,6 @@ pub(super) enum From {
     S3,
     Pv,
     Dir,
-}
-
-/// How to print the list.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Wide,
-    Yaml,
-    Json,
-    Name,
 }
 
 /// What was found, and what could not be looked at.
@@ -234,7 +225,7 @@ async fn on_volume(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) ->
 
 fn print(text: &str, args: &Args, ui: &Ui) -> Result<()> {
     match args.output {
-        Some(Format::Json | Format::Yaml) => ui.document(text),
+        Some(TableFormat::Json | TableFormat::Yaml) => ui.document(text),
         _ => ui.data(text),
     }
 }
@@ -280,19 +271,19 @@ async fn objects(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<(Vec<Value>, 
 fn render(listed: &Listed, args: &Args) -> Result<Option<String>> {
     let all = || json!({"etcdBackups": listed.objects, "snapshots": listed.snapshots});
     match args.output {
-        Some(Format::Json) => return output::to_json(&all()).map(Some),
-        Some(Format::Yaml) => return output::to_yaml(&all()).map(Some),
+        Some(TableFormat::Json) => return output::to_json(&all()).map(Some),
+        Some(TableFormat::Yaml) => return output::to_yaml(&all()).map(Some),
         _ => {}
     }
     let mut parts = Vec::new();
-    if args.output == Some(Format::Name) {
+    if args.output == Some(TableFormat::Name) {
         let of_object = |backup: &EtcdBackup| format!("etcdbackup.etcd.database.coreos.com/{}", backup.name_any());
         let names = listed.backups.iter().map(of_object);
         parts.extend(names.chain(listed.snapshots.iter().map(|item| one_line(&item.name))));
         return Ok(Some(parts.join("\n")).filter(|text| !text.is_empty()));
     }
     let now = jiff::Timestamp::now();
-    let wide = args.output == Some(Format::Wide);
+    let wide = args.output == Some(TableFormat::Wide);
     let view = View { wide, headers: !args.no_headers, namespaces: args.all_namespaces };
     if !listed.backups.is_empty() {
         parts.push(rows::backups(&listed.backups, view, now));

@@ -26,9 +26,16 @@ fn shown(output: &Output) -> String {
         }
     });
     let masked: String = words.collect();
-    let took = |line: &str| line.split_once(" are in service after ").map(|(start, _)| start.to_owned());
-    let lines =
-        masked.lines().map(|line| took(line).map_or(line.to_owned(), |start| start + " are in service after SOME s"));
+    let lines = masked.lines().map(|line| {
+        if let Some((start, _)) = line.split_once(" are in service after ") {
+            return start.to_owned() + " are in service after SOME s";
+        }
+        // two are asked for at once, and either may come first
+        match line.split_once(" is taken of ") {
+            Some((_, volume)) => format!("TIME SNAPSHOT is taken of {volume}"),
+            None => line.to_owned(),
+        }
+    });
     lines.collect::<Vec<_>>().join("\n")
 }
 

@@ -1,12 +1,12 @@
 //! `cassandra list`: the tags of Cassandra's backups in a bucket.
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use serde_json::json;
 
 use super::place::BucketFlags;
 use crate::cassandra::inventory::{Inventory, StoredTag, inventory};
 use crate::cli::ui::one_line;
-use crate::cli::{KubeFlags, Ui, output};
+use crate::cli::{KubeFlags, TableFormat, Ui, output};
 use crate::commands::list::table::{Table, age, size};
 use crate::error::Result;
 
@@ -25,7 +25,7 @@ pub struct Args {
     sizes: bool,
     /// More columns, or every field
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<TableFormat>,
     /// No line of headers
     #[arg(long)]
     no_headers: bool,
@@ -55,14 +55,6 @@ RBAC: none; with --secret:
 
 Exit codes: see kubectl etcdbackup --help";
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Wide,
-    Yaml,
-    Json,
-    Name,
-}
-
 /// Runs the command.
 ///
 /// # Errors
@@ -76,9 +68,9 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }?;
     say_what_was_looked_at(&found, ui);
     match args.output {
-        Some(Format::Json) => ui.document(output::to_json(&json!({"tags": found.tags}))?),
-        Some(Format::Yaml) => ui.document(output::to_yaml(&json!({"tags": found.tags}))?),
-        Some(Format::Name) => found.tags.iter().try_for_each(|tag| ui.data(one_line(&tag.tag))),
+        Some(TableFormat::Json) => ui.document(output::to_json(&json!({"tags": found.tags}))?),
+        Some(TableFormat::Yaml) => ui.document(output::to_yaml(&json!({"tags": found.tags}))?),
+        Some(TableFormat::Name) => found.tags.iter().try_for_each(|tag| ui.data(one_line(&tag.tag))),
         _ if found.tags.is_empty() => {
             ui.say(format!("No resources found at {}.", bucket.s3.url(&place.prefix)));
             Ok(())

@@ -2,7 +2,7 @@
 
 use clap::{Args as ClapArgs, ValueEnum};
 
-use crate::cli::{Ui, output};
+use crate::cli::{DocumentFormat, Ui};
 use crate::error::Result;
 use crate::volume::policy::{self, Purpose, Scope};
 
@@ -25,7 +25,7 @@ pub struct Args {
     partition: String,
     /// Output format
     #[arg(short, long, value_name = "FORMAT", default_value = "json")]
-    output: Format,
+    output: DocumentFormat,
 }
 
 const EXAMPLES: &str = "\
@@ -64,12 +64,6 @@ enum For {
     All,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Json,
-    Yaml,
-}
-
 /// A partition is part of each ARN; there are some that only their users know.
 fn parse_partition(text: &str) -> Result<String, String> {
     let fits = text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-');
@@ -86,10 +80,7 @@ fn parse_partition(text: &str) -> Result<String, String> {
 pub fn run(args: &Args, ui: &Ui) -> Result<()> {
     let scope = Scope { partition: &args.partition, cluster: args.cluster_name.as_deref() };
     let policy = policy::of(&purposes(&args.purposes), &scope);
-    ui.document(match args.output {
-        Format::Json => output::to_json(&policy)?,
-        Format::Yaml => output::to_yaml(&policy)?,
-    })
+    ui.document(args.output.text(&policy)?)
 }
 
 fn purposes(typed: &[For]) -> Vec<Purpose> {

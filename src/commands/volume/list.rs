@@ -1,12 +1,12 @@
 //! `volume list`: the sets of snapshots that there are.
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use jiff::Timestamp;
 use serde::Serialize;
 
 use super::session;
 use super::shown::SetShown;
-use crate::cli::{Ui, output};
+use crate::cli::{TableFormat, Ui, output};
 use crate::commands::list::table::{Table, age, span};
 use crate::error::Result;
 use crate::volume::expiry;
@@ -24,7 +24,7 @@ pub struct Args {
     cluster_name: Option<String>,
     /// More columns, or every field of every set and snapshot
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<TableFormat>,
     /// No line of headers
     #[arg(long)]
     no_headers: bool,
@@ -54,15 +54,6 @@ RBAC: none; AWS: ec2:DescribeSnapshots
 
 Exit codes: see kubectl etcdbackup --help";
 
-/// How to print the sets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Wide,
-    Yaml,
-    Json,
-    Name,
-}
-
 #[derive(Serialize)]
 struct Listing<'a> {
     sets: &'a [SetShown],
@@ -78,14 +69,14 @@ pub(super) async fn run(args: Args, ui: &Ui) -> Result<()> {
     let shown: Vec<SetShown> = sets.iter().map(SetShown::of).collect();
     drop(sets);
     match args.output {
-        Some(Format::Json) => return ui.document(output::to_json(&Listing { sets: &shown })?),
-        Some(Format::Yaml) => return ui.document(output::to_yaml(&Listing { sets: &shown })?),
+        Some(TableFormat::Json) => return ui.document(output::to_json(&Listing { sets: &shown })?),
+        Some(TableFormat::Yaml) => return ui.document(output::to_yaml(&Listing { sets: &shown })?),
         _ if shown.is_empty() => ui.say(format!("No sets found in {}.", compute.region)),
-        Some(Format::Name) => {
+        Some(TableFormat::Name) => {
             let names: Vec<&str> = shown.iter().map(|set| set.set.as_str()).collect();
             ui.data(names.join("\n"))?;
         }
-        format => ui.data(table(&shown, format == Some(Format::Wide), !args.no_headers, Timestamp::now()))?,
+        format => ui.data(table(&shown, format == Some(TableFormat::Wide), !args.no_headers, Timestamp::now()))?,
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ mod show;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use clap::{Args as ClapArgs, ValueEnum};
+use clap::Args as ClapArgs;
 use jiff::{Timestamp, tz::TimeZone};
 
 use super::keep::{self, KeepFlags};
@@ -14,8 +14,8 @@ use super::old_job::OldJob;
 use super::shown::count;
 use super::{prune, session};
 use crate::aws::compute::Compute;
-use crate::cli::Ui;
 use crate::cli::flags::parse_duration;
+use crate::cli::{TableFormat, Ui};
 use crate::error::{Error, Result};
 use crate::signals;
 use crate::volume::flags::AwsFlags;
@@ -54,7 +54,7 @@ pub struct Args {
     dry_run: bool,
     /// Print the set, or the ids of its snapshots
     #[arg(short, long, value_name = "FORMAT")]
-    output: Option<Format>,
+    output: Option<TableFormat>,
     #[command(flatten)]
     keep: KeepFlags,
     #[command(flatten)]
@@ -89,15 +89,6 @@ that chooses volumes it does what bsycorp/etcd-backup did: that one volume, a
 wait, and then the last SNAPSHOT_RETENTION (6) are kept.
 
 Exit codes: see kubectl etcdbackup --help";
-
-/// How to print the set.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Format {
-    Wide,
-    Yaml,
-    Json,
-    Name,
-}
 
 /// What is to be done, out of flags and environment.
 #[derive(Debug, PartialEq, Eq)]

@@ -1,7 +1,6 @@
 //! What `volume snapshot` prints.
 
-use super::Format;
-use crate::cli::{Ui, output};
+use crate::cli::{TableFormat, Ui, output};
 use crate::commands::list::table::Table;
 use crate::commands::volume::shown::SetShown;
 use crate::error::{Error, Result};
@@ -30,9 +29,15 @@ pub(super) fn volumes(chosen: &Chosen) -> String {
 }
 
 /// The set in the format that was asked for, or nothing.
-pub(super) fn document(format: Option<Format>, id: &str, found: &[Snapshot], made: &[Made], ui: &Ui) -> Result<()> {
+pub(super) fn document(
+    format: Option<TableFormat>,
+    id: &str,
+    found: &[Snapshot],
+    made: &[Made],
+    ui: &Ui,
+) -> Result<()> {
     let Some(format) = format else { return Ok(()) };
-    if format == Format::Name {
+    if format == TableFormat::Name {
         let ids: Vec<&str> = made.iter().map(|one| one.id.as_str()).collect();
         return ui.data(ids.join("\n"));
     }
@@ -43,9 +48,9 @@ pub(super) fn document(format: Option<Format>, id: &str, found: &[Snapshot], mad
     })?;
     let shown = SetShown::of(&set);
     match format {
-        Format::Json => ui.document(output::to_json(&shown)?),
-        Format::Yaml => ui.document(output::to_yaml(&shown)?),
-        Format::Wide | Format::Name => ui.data(wide(&shown)),
+        TableFormat::Json => ui.document(output::to_json(&shown)?),
+        TableFormat::Yaml => ui.document(output::to_yaml(&shown)?),
+        TableFormat::Wide | TableFormat::Name => ui.data(wide(&shown)),
     }
 }
 
