@@ -198,7 +198,8 @@ fn keeping_fewer_makes_room_on_a_full_volume() {
     let exits: Vec<&str> = lines.iter().filter_map(|line| line.strip_prefix("exit ")).collect();
     assert!(exits.ends_with(&["0", "0", "1", "0"]), "{output}");
     let files: Vec<&String> = lines.iter().filter(|line| line.starts_with("volume/")).collect();
-    assert!(files.len() == 2 && files.iter().any(|file| file.ends_with("_etcd.backup.json")), "{output}");
+    assert!(files.len() == 3 && files.iter().any(|file| file.ends_with("/meta/lock")), "{output}");
+    assert!(files.iter().any(|file| file.ends_with("_etcd.backup.json")), "{output}");
     let expired = format!("{} expired", exits.len() - 2);
     assert!(output.stderr.contains("VolumeFull: ") && lines.iter().any(|line| line.ends_with(&expired)), "{output}");
 }

@@ -13,7 +13,7 @@ pub trait Shelf {
     fn put(&self, key: &str, bytes: &[u8]);
     /// Copies with what our agent recorded.
     fn copy(&self, from: &str, to: &str);
-    /// All keys in order, without the marks of our agent.
+    /// All keys in order, without the marks and the locks of our agent.
     fn keys(&self) -> Vec<String>;
 }
 
@@ -76,7 +76,7 @@ impl Shelf for Disk {
         walk(self.path(), &mut files);
         let key = |file: PathBuf| file.strip_prefix(self.path()).unwrap().to_str().unwrap().to_owned();
         let mut keys: Vec<String> = files.into_iter().map(key).collect();
-        keys.retain(|key| !key.ends_with("_etcd.backup.json"));
+        keys.retain(|key| !key.ends_with("_etcd.backup.json") && !key.ends_with("/meta/lock"));
         keys.sort();
         keys
     }
