@@ -17,6 +17,7 @@ pub mod verify;
 pub mod version;
 #[cfg(feature = "volumes")]
 pub mod volume;
+mod wait;
 
 use std::future::Future;
 

@@ -5,20 +5,15 @@ use std::time::Duration;
 use kube::ResourceExt;
 use kube::api::DynamicObject;
 use serde::Deserialize;
-use tokio::time::Instant;
 
 use super::form::full_name;
 use super::send;
 use crate::api::{EtcdBackupStatus, conditions};
 use crate::cli::Ui;
-use crate::error::{Error, ErrorKind, Result};
+use crate::commands::wait::{Followed, Look};
+use crate::error::{Error, Result};
 use crate::kubernetes::Session;
 use crate::signals;
-
-/// Between two looks. A look is a GET: whoever may create need not be allowed to watch.
-const POLL: Duration = Duration::from_secs(1);
-const LINE_EVERY: Duration = Duration::from_secs(10);
-const TIMEOUT: Duration = Duration::from_secs(10);
 
 /// How a backup stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,8 +26,8 @@ enum Standing {
 /// Waits until the backup that was made has succeeded, and returns it, or has failed.
 ///
 /// # Errors
-/// [`ErrorKind::BackupFailed`] with the operator's Reason, [`ErrorKind::TimedOut`], [`ErrorKind::NotFound`]
-/// when the object was deleted or replaced, [`ErrorKind::Interrupted`] after Ctrl-C.
+/// [`ErrorKind::BackupFailed`](crate::error::ErrorKind::BackupFailed) with the operator's Reason,
+/// [`ErrorKind::Interrupted`](crate::error::ErrorKind::Interrupted) after Ctrl-C, and those of [`Followed::outcome`].
 pub(super) async fn outcome(
     session: &Session,
     made: &DynamicObject,
@@ -51,39 +46,15 @@ pub(super) async fn outcome(
 }
 
 async fn follow(session: &Session, made: &DynamicObject, timeout: Duration, ui: &Ui) -> Result<DynamicObject> {
-    let api = send::api(session);
-    let name = made.name_any();
-    let (started, mut last_line) = (Instant::now(), Instant::now());
-    let mut said = None;
-    loop {
-        let look = session.request(TIMEOUT, api.get(&name)).await;
-        let unanswered = look.as_ref().err().map(|error| error.message().to_owned());
-        match look {
-            Ok(found) if found.uid() != made.uid() => {
-                return Err(Error::not_found(format!("etcdbackup {name:?} was replaced by another one")));
-            }
-            Ok(found) => match standing(&status(&found)?, made.metadata.generation) {
-                Standing::Succeeded => return Ok(found),
-                Standing::Failed(reason) => return Err(failure(session, &name, &reason)),
-                Standing::Running(message) if message != said => {
-                    message.iter().for_each(|message| ui.say(message));
-                    said = message;
-                }
-                Standing::Running(_) => {}
-            },
-            // the API server may be away for a moment; the backup goes on without it
-            Err(error) if error.kind() == ErrorKind::General || error.kind() == ErrorKind::TimedOut => {}
-            Err(error) => return Err(error),
-        }
-        if started.elapsed() >= timeout {
-            return Err(timed_out(&name, said, unanswered));
-        }
-        if last_line.elapsed() >= LINE_EVERY {
-            last_line = Instant::now();
-            ui.say(format!("still waiting after {} s", started.elapsed().as_secs()));
-        }
-        tokio::time::sleep(POLL).await;
-    }
+    let (api, name) = (send::api(session), made.name_any());
+    let shown = format!("etcdbackups/{name}");
+    let followed = Followed { session, api: &api, made, shown, idle: "kubectl etcdbackup check" };
+    let judge = |found: DynamicObject| match standing(&status(&found)?, made.metadata.generation) {
+        Standing::Succeeded => Ok(Look::Done(found)),
+        Standing::Failed(reason) => Err(failure(session, &name, &reason)),
+        Standing::Running(message) => Ok(Look::Running(message)),
+    };
+    followed.outcome(timeout, judge, ui).await
 }
 
 /// The status in the fields that all operators of this group share; empty when there is none yet.
@@ -119,7 +90,7 @@ fn standing(status: &EtcdBackupStatus, generation: Option<i64>) -> Standing {
 /// The line of a backup that has succeeded.
 ///
 /// # Errors
-/// [`ErrorKind::General`] when its status cannot be read.
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) when its status cannot be read.
 pub(super) fn success(backup: &DynamicObject) -> Result<String> {
     let status = status(backup)?;
     let revision = status.etcd_revision.unwrap_or_default();
@@ -137,17 +108,6 @@ fn failure(session: &Session, name: &str, reason: &str) -> Error {
     let namespace = &session.namespace;
     Error::backup_failed(format!("backup {name:?} failed: {reason}"))
         .hint(format!("kubectl describe etcdbackups.etcd.database.coreos.com {name} -n {namespace}"))
-}
-
-/// `last` is what the operator said, `unanswered` why the last look gave nothing.
-fn timed_out(name: &str, last: Option<String>, unanswered: Option<String>) -> Error {
-    let error = Error::timed_out(format!("timed out waiting for the condition on etcdbackups/{name}"));
-    let error = match (unanswered, last) {
-        (Some(why), _) => error.hint(format!("the API server was not reached: {why}")),
-        (None, Some(last)) => error.hint(format!("last seen: {last}")),
-        (None, None) => error.hint("no operator has taken it up: kubectl etcdbackup check"),
-    };
-    error.hint("the backup may still complete; raise --timeout to wait longer")
 }
 
 #[cfg(test)]
