@@ -15,7 +15,7 @@
 //! | [`snapshot`] | names, layouts, histories, the trailer hash, the database in it; no I/O |
 //! | [`api`] | the Kubernetes types and their names; no I/O |
 //! | [`kubernetes`], [`aws`], [`etcd`] | the three services that are talked to |
-//! | [`error`], [`signals`], [`logging`] | one error type: a kind is an exit code; how the process ends; what it logs |
+//! | [`error`], [`signals`], [`logging`], [`sha256`] | one error type: a kind is an exit code; how the process ends; what it logs; the hash |
 //!
 //! Dependencies point down this table.
 
@@ -30,6 +30,7 @@ pub mod etcd;
 pub mod kubernetes;
 pub mod logging;
 pub mod operator;
+pub mod sha256;
 pub mod signals;
 pub mod snapshot;
 pub mod source;

@@ -4,7 +4,7 @@ use kube::ResourceExt;
 
 use super::etcdbackup::{CLUSTER_LABEL, EtcdBackup};
 use crate::error::{Error, Result};
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
 
 /// Most characters of a cluster's name: the names of its Jobs and Services are made from it.

@@ -20,7 +20,7 @@ use super::plan::{Plan, Source, Store};
 use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::names::{CLAIM_LABEL, claim_label};
 use crate::kubernetes::FIELD_MANAGER;
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
 pub use claimed::is_on_one_node;
 use claimed::on_volume;

@@ -9,7 +9,6 @@ pub mod metadata;
 pub mod name;
 pub mod path;
 pub mod proof;
-pub mod sha256;
 pub mod trailer;
 pub mod truth;
 

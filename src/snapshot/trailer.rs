@@ -5,7 +5,7 @@
 
 use std::fmt;
 
-use super::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::error::{Error, Result};
 
 /// Bytes of the sha256 at the end of a snapshot.

@@ -10,7 +10,7 @@ use super::run::{Run, Seen, Stage};
 use super::state::{DiskNow, is_live};
 use super::tags::{self, Disk, Tags};
 use crate::error::{Error, Result};
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
 
 /// Makes the volumes that are missing, and waits until all can be used.

@@ -20,7 +20,7 @@ use tokio::sync::Semaphore;
 
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::Session;
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 
 /// How long a granted token is not reviewed again: a revoked one works that much longer.
 const GRANTED: Duration = Duration::from_secs(10);

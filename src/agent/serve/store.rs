@@ -8,7 +8,7 @@ use std::sync::{PoisonError, RwLock};
 use crate::agent;
 use crate::agent::args::StoreArgs;
 use crate::error::{Error, Result};
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::source::origin::{Failure, Ranges};
 use crate::source::s3::S3Source;
 use crate::source::{Body, Listing, StoredSnapshot, Wanted, object};

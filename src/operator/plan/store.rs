@@ -5,7 +5,7 @@ use crate::api::etcdbackup::PERSISTENT_VOLUME;
 use crate::api::{EtcdBackup, names};
 use crate::operator::settings::Settings;
 use crate::snapshot::Layout;
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::snapshot::trailer::Hex;
 
 /// Where the snapshots go.

@@ -9,7 +9,7 @@ use futures::stream;
 
 use super::blocks::BLOCK;
 use super::*;
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::source::Body;
 use crate::source::origin::{Opening, Ranges, Stream};
 

@@ -8,7 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::source::Wanted;
 use crate::source::origin::Failure;
 use crate::source::service::ServiceSource;

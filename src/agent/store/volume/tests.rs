@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::error::ErrorKind;
-use crate::snapshot::sha256::Sha256;
+use crate::sha256::Sha256;
 use crate::transfer::upload::{Destination, Uploaded};
 
 const KEY: &str = "v1/etcd-a/3.5.0_000000000000000f_etcd.backup";
