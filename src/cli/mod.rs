@@ -44,11 +44,13 @@ Examples:
 
 RBAC: each command's --help names what it needs";
 
-/// Back up etcd to S3, and get it back, verified
+/// Back up etcd, and get it back, verified
 ///
-/// The plugin talks to the API server with your kubeconfig, and to S3 with your
-/// AWS credentials or those of a Secret. The operator runs the backups in the
-/// cluster. A file with a final name is complete and verified.
+/// Snapshots go to S3 or to a PersistentVolume, and EBS volumes of etcd can be
+/// snapshotted and restored. The plugin talks to the API server with your
+/// kubeconfig, and to AWS with your credentials or those of a Secret. The
+/// operator runs the backups in the cluster. A file with a final name is
+/// complete and verified.
 #[derive(Debug, Parser)]
 #[command(
     name = "kubectl-etcdbackup",
