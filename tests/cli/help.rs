@@ -95,6 +95,36 @@ fn every_line_of_help_fits_80_columns() {
     }
 }
 
+/// What each `--help` says, without the flags that all commands share, which are those of the first.
+fn reference() -> String {
+    let mut text = "# Reference\n\nWhat `--help` of each command says. The flags of `kubectl etcdbackup` itself are \
+                    those of all commands, and are not repeated.\n\nWritten by `WRITE_REFERENCE=1 cargo test --test cli \
+                    reference`, and compared by every run of the tests.\n"
+        .to_owned();
+    for (words, command) in commands() {
+        let of_all = |arg: clap::Arg| if arg.is_global_set() && words != PLUGIN { arg.hide(true) } else { arg };
+        let help = command.clone().term_width(80).mut_args(of_all).render_long_help().to_string();
+        let lines: Vec<&str> = help.lines().map(str::trim_end).collect();
+        text.push_str(&format!("\n## {words}\n\n```text\n{}\n```\n", lines.join("\n").trim_end()));
+    }
+    text
+}
+
+#[cfg(feature = "volumes")]
+#[test]
+fn the_reference_in_docs_is_what_help_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/reference.md");
+    let wanted = reference();
+    if std::env::var_os("WRITE_REFERENCE").is_some() {
+        std::fs::write(path, &wanted).unwrap();
+    }
+    let found = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        found == wanted,
+        "docs/reference.md is not what --help says: WRITE_REFERENCE=1 cargo test --test cli reference"
+    );
+}
+
 #[test]
 fn the_words_of_an_example_are_those_of_a_shell() {
     assert_eq!(words("a  --b='c d' \"e\" '' | jq"), ["a", "--b=c d", "e", ""]);
