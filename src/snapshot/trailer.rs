@@ -5,8 +5,8 @@
 
 use std::fmt;
 
-use crate::sha256::Sha256;
 use crate::error::{Error, Result};
+use crate::sha256::Sha256;
 
 /// Bytes of the sha256 at the end of a snapshot.
 pub const TRAILER_BYTES: u64 = 32;
