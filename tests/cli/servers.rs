@@ -53,8 +53,13 @@ pub fn free_ports<const N: usize>() -> [u16; N] {
 }
 
 pub fn wait_for_port(port: u16) {
+    wait_for_address("127.0.0.1", port);
+}
+
+/// The same on another address of this machine.
+pub fn wait_for_address(address: &str, port: u16) {
     let started = Instant::now();
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
+    while TcpStream::connect((address, port)).is_err() {
         assert!(started.elapsed() < Duration::from_secs(30), "nothing listens on port {port}");
         std::thread::sleep(Duration::from_millis(20));
     }

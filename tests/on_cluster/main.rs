@@ -6,6 +6,10 @@
 mod api_stopped;
 #[path = "../harness/apiserver.rs"]
 mod apiserver;
+#[cfg(feature = "volumes")]
+#[path = "../cli/aws.rs"]
+#[allow(dead_code, unused_imports, reason = "what tests of the command line ask of AWS")]
+mod aws;
 mod bare_operator;
 mod cassandra;
 mod cassandra_crds;
@@ -52,4 +56,6 @@ mod sidecar;
 #[path = "../cli/create_terminal.rs"]
 #[allow(dead_code, reason = "signals are sent by tests of the wizard")]
 mod terminal;
+#[cfg(feature = "volumes")]
+mod volume_schedule;
 mod wire;

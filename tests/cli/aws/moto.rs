@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use super::{REGION, RUNTIME};
 use crate::sandbox::cache;
-use crate::servers::{Server, free_ports, wait_for_port};
+use crate::servers::{Server, free_ports, wait_for_address};
 
 /// Shared, because an account of its own is all that a test needs.
 pub static SERVER: LazyLock<Moto> = LazyLock::new(|| Moto::start("127.0.0.1"));
@@ -29,7 +29,7 @@ impl Moto {
         let (directory, [port]) = (tempfile::tempdir().unwrap(), free_ports());
         let words = ["-H", address, "-p", &port.to_string()].map(str::to_owned);
         let server = Server::start(&program, &words, &[], directory.path());
-        wait_for_port(port);
+        wait_for_address(address, port);
         Self {
             url: format!("http://{address}:{port}"),
             accounts: AtomicU64::new(100_000_000_001),
