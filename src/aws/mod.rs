@@ -5,6 +5,7 @@ pub mod compute;
 mod encryption;
 mod error;
 pub mod files;
+mod http;
 pub mod identity;
 mod ini;
 mod payload;

@@ -14,14 +14,13 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
-use aws_smithy_http_client::tls::{self, TlsContext, TrustStore};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 pub use self::listing::{BegunUpload, Object, Page};
 pub use self::region::Told;
 use super::renewal::Renewal;
-use super::{ProfileFiles, explain, provider};
+use super::{ProfileFiles, explain, http, provider};
 use crate::error::{Error, Result, chain};
 
 /// Where credentials come from.
@@ -131,7 +130,11 @@ impl S3 {
             return Err(Error::denied(format!("no AWS region: {}", source.without_region())).hint("pass --region"));
         };
         let renewal = Renewal::new();
-        let conf = aws_sdk_s3::config::Builder::from(&config)
+        let mut conf = aws_sdk_s3::config::Builder::from(&config);
+        if config.endpoint_url().is_some_and(|url| url.starts_with("http://")) {
+            conf = conf.http_client(http::plain()?);
+        }
+        let conf = conf
             .identity_cache(renewal.clone())
             .retry_classifier(renewal.clone())
             .interceptor(renewal)
@@ -267,7 +270,7 @@ pub(super) async fn load(source: &CredentialSource, access: &Access) -> Result<S
         loader = loader.endpoint_url(url);
     }
     if let Some(pem) = &access.ca_pem {
-        loader = loader.http_client(trusting(pem)?);
+        loader = loader.http_client(http::trusting(pem)?);
     }
     let config = loader.load().await;
     let unknown = region == Some(None) || config.region().is_none();
@@ -317,14 +320,4 @@ pub fn read_ca_bundle(path: &Path) -> Result<Vec<u8>> {
         Some(Ok(_)) => Ok(pem),
         _ => Err(Error::usage(format!("CA bundle {shown} holds no certificate")).hint("it must be a PEM file")),
     }
-}
-
-fn trusting(pem: &[u8]) -> Result<aws_smithy_runtime_api::client::http::SharedHttpClient> {
-    let store = TrustStore::default().with_pem_certificate(pem);
-    let context = TlsContext::builder()
-        .with_trust_store(store)
-        .build()
-        .map_err(|error| Error::usage(format!("the CA bundle is unusable: {error}")))?;
-    let provider = tls::Provider::Rustls(tls::rustls_provider::CryptoMode::AwsLc);
-    Ok(aws_smithy_http_client::Builder::new().tls_provider(provider).tls_context(context).build_https())
 }
