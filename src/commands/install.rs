@@ -1,5 +1,6 @@
 //! `install`: the CRD, RBAC and the operator.
 
+mod crd;
 pub(super) mod installed;
 pub(super) mod manifests;
 mod rbac;
@@ -9,13 +10,11 @@ pub(super) mod wait;
 use std::time::Duration;
 
 use clap::{ArgAction, Args as ClapArgs};
-use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::Api;
 
 use crate::cli::flags::parse_duration;
 use crate::cli::output;
 use crate::cli::{KubeFlags, OutputFormat, Ui};
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 use crate::kubernetes::DryRun;
 use crate::kubernetes::{self, Force, Session};
 use manifests::{AgentAccount, Install, Manifest};
@@ -71,7 +70,8 @@ pub struct Args {
     /// AWS role of that ServiceAccount (IRSA): sets eks.amazonaws.com/role-arn
     #[arg(long, value_name = "ARN", value_parser = parse_role_arn)]
     iam_role_arn: Option<String>,
-    /// Replace the CRD, or a cluster-wide operator, that somebody else installed
+    /// Replace a CRD, or a cluster-wide operator, that somebody else installed,
+    /// and a CRD of a newer version
     #[arg(long)]
     force: bool,
     /// Wait until the operator runs
@@ -136,8 +136,9 @@ pub(super) fn parse_role_arn(text: &str) -> Result<String, String> {
 /// Runs the command. Objects are applied on the server, so a second run changes nothing.
 ///
 /// # Errors
-/// [`ErrorKind::General`] when somebody else's CRD of that name is installed; [`ErrorKind::TimedOut`] when
-/// the operator does not start in time; the API server's.
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) when somebody else's or a newer CRD of that name is
+/// installed; [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut) when the operator does not start in time; the
+/// API server's.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     check(&args)?;
     if args.output.is_some() || args.dry_run == DryRun::Client {
@@ -146,7 +147,9 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     }
     let session = Session::connect(kube).await?;
     let install = plan(&args, session.namespace.clone());
-    refuse_foreign_crd(&session, args.force).await?;
+    if !args.force {
+        crd::may_be_replaced(&session).await?;
+    }
     if args.cluster_wide && !args.force {
         scope::refuse_second_operator(&session).await?;
     }
@@ -205,25 +208,6 @@ fn print(manifests: &[Manifest], format: Option<OutputFormat>, ui: &Ui) -> Resul
     };
     let values: Vec<serde_json::Value> = manifests.iter().map(Manifest::value).collect::<Result<_>>()?;
     ui.document(output::objects(&values, &names, format)?)
-}
-
-/// The dialects of this CRD exclude each other, so replacing one breaks the operator that came with it.
-async fn refuse_foreign_crd(session: &Session, force: bool) -> Result<()> {
-    let crds = Api::<CustomResourceDefinition>::all(session.client.clone());
-    let found = match session.request(TIMEOUT, crds.get_metadata(manifests::CRD)).await {
-        Ok(found) => found,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(error) => return Err(error),
-    };
-    if force || manifests::is_ours(&found.metadata) {
-        return Ok(());
-    }
-    Err(Error::general(format!(
-        "customresourcedefinition {:?} exists and was not installed by this program",
-        manifests::CRD
-    ))
-    .hint("another operator may need it as it is: kubectl get crd etcdbackups.etcd.database.coreos.com -o yaml")
-    .hint("add --force to replace it"))
 }
 
 #[cfg(test)]

@@ -207,7 +207,16 @@ impl Directory {
 
     fn link(&self, from: &str, to: &Self, name: &str) -> Result<bool> {
         let named = rustix::fs::linkat(&self.file, from, &to.file, name, AtFlags::empty());
-        untaken(named).map_err(|error| cannot("write", &to.path.join(name), error))
+        let path = to.path.join(name);
+        untaken(named).map_err(|error| match error {
+            // link(2): what a file system without hard links says
+            Errno::PERM | Errno::NOTSUP => Error::general(format!(
+                "cannot write {}: the file system can neither rename without replacing nor link: {error}",
+                path.display()
+            ))
+            .hint("store on another file system, such as ext4, xfs or NFS"),
+            error => cannot("write", &path, error),
+        })
     }
 
     /// Brings the names in it to the disk.

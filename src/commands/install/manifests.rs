@@ -75,8 +75,11 @@ impl Manifest {
         Ok(Self { object, resource: ApiResource::erase::<K>(&()) })
     }
 
-    /// Not by way of its type, which would write whole numbers as `600.0`.
-    fn crd() -> Result<Self> {
+    /// The CRD, not by way of its type, which would write whole numbers as `600.0`.
+    ///
+    /// # Errors
+    /// [`ErrorKind::General`](crate::error::ErrorKind::General) when the built-in text is unusable.
+    pub fn crd() -> Result<Self> {
         let object = serde_yaml::from_str(CRD_YAML).map_err(|error| unreadable(&error))?;
         Ok(Self { object, resource: ApiResource::erase::<CustomResourceDefinition>(&()) })
     }

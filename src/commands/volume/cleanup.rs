@@ -84,7 +84,9 @@ pub async fn run(args: Args, ui: &Ui) -> Result<()> {
     if !args.yes {
         if !verdicts.is_empty() {
             ui.data(text(&verdicts, now))?;
-            ui.hint("--yes deletes them");
+        }
+        if verdicts.iter().any(|verdict| verdict.stays.is_none()) {
+            ui.hint("--yes deletes those that go");
         }
         return Ok(());
     }

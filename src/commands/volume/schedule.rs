@@ -22,11 +22,10 @@ use crate::volume::flags::{HEADING as AWS, parse_account};
 ///
 /// Without --apply the objects are printed, and nobody is contacted.
 ///
-/// The pods get their AWS credentials from one of these:
-///   --role-arn        IRSA, an annotation of the ServiceAccount
-///   --kube2iam-role   kube2iam or kiam, an annotation of the pods
-///   --secret          a Secret with the files credentials and config
-/// and without these from an association of EKS Pod Identity with the
+/// The pods get their AWS credentials by --role-arn (IRSA, an annotation of the
+/// ServiceAccount), --kube2iam-role (kube2iam or kiam, an annotation of the
+/// pods) or --secret (a Secret with the files credentials and config), and
+/// without these from an association of EKS Pod Identity with the
 /// ServiceAccount, else from the role of the node.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
