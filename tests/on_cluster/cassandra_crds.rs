@@ -70,7 +70,8 @@ pub fn java() -> Vec<Kind> {
 /// strapdata/elassandra-operator: `backup` is what a task takes.
 fn elassandra_with(backup: Option<Value>) -> Vec<Kind> {
     let (group, version) = ("stable.strapdata.com", "v1");
-    let status = object(json!({"phase": text(), "lastMessage": text()}));
+    let pods = json!({"type": "object", "additionalProperties": text()});
+    let status = object(json!({"phase": text(), "lastMessage": text(), "pods": pods}));
     let task = |backup| json!({"spec": object(json!({"cluster": text(), "datacenter": text(), "backup": object(backup)})), "status": status});
     let fields =
         json!({"clusterName": text(), "datacenterName": text(), "env": variables(), "restoreFromBackup": text()});

@@ -82,8 +82,12 @@ fn a_backup_that_was_only_queued_is_waited_for() {
     assert!(empty.is_some());
     // the operator has asked two nodes, of which the bucket knows only one
     store(&bucket, &elassandra_pods()[..1], "late");
-    let half = said.find(|line| line.starts_with("not yet in the bucket: 1 of 2 nodes are whole"));
-    assert!(half.is_some());
+    let mut seen = Vec::new();
+    let half = said.find(|line| {
+        seen.push(line.clone());
+        line.starts_with("not yet in the bucket: 1 of 2 nodes are whole")
+    });
+    assert!(half.is_some(), "{seen:?}");
     store(&bucket, &elassandra_pods()[1..], "late");
     assert!(said.any(|line| line.contains(": 2 nodes are whole, by ")));
     assert!(child.wait().unwrap().success());

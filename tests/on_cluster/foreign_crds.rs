@@ -207,7 +207,10 @@ fn install_replaces_a_newer_crd_only_by_force() {
     let api = Turn::with(Some(&newer));
     let refused = api.run("install --image none --wait=false");
     assert_eq!((refused.code, refused.stdout.len()), (Some(1), 0), "{refused}");
-    assert!(refused.stderr.contains("is of a newer version of this program: this one does not know spec.later"), "{refused}");
+    assert!(
+        refused.stderr.contains("is of a newer version of this program: this one does not know spec.later"),
+        "{refused}"
+    );
     let forced = api.run("install --image none --wait=false --force");
     assert_eq!(forced.code, Some(0), "{forced}");
 }
