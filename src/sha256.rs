@@ -1,6 +1,8 @@
 //! SHA-256 by the library that TLS uses: it has fast code also for processors without instructions for this hash,
 //! where the portable code of the `sha2` crate takes about twice the time.
 
+use std::fmt;
+
 use aws_lc_rs::digest::{Context, Digest, SHA256, digest};
 
 /// A SHA-256 that grows with each piece.
@@ -29,6 +31,15 @@ impl Sha256 {
     }
 }
 
+/// Lower-case hex of bytes.
+pub struct Hex<'a>(pub &'a [u8]);
+
+impl fmt::Display for Hex<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
 fn array(digest: &Digest) -> [u8; 32] {
     let mut bytes = [0; 32];
     bytes.copy_from_slice(digest.as_ref());
@@ -43,7 +54,7 @@ mod tests {
     fn it_is_sha_256_however_the_bytes_are_cut() {
         // FIPS 180-2, appendix B.1
         let abc = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
-        assert_eq!(crate::snapshot::trailer::Hex(&Sha256::of(b"abc")).to_string(), abc);
+        assert_eq!(Hex(&Sha256::of(b"abc")).to_string(), abc);
         let mut cut = Sha256::default();
         cut.update(b"a");
         cut.update(b"bc");

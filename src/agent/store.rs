@@ -14,8 +14,9 @@ use crate::agent::args::StoreArgs;
 use crate::aws::s3::{BegunUpload, Object, read_ca_bundle};
 use crate::aws::{Access, CredentialSource, ProfileFiles, S3, invalid};
 use crate::error::{Error, Result};
+use crate::sha256::Hex;
 use crate::snapshot::metadata::Metadata;
-use crate::snapshot::trailer::{Hex, TRAILER_BYTES};
+use crate::snapshot::trailer::TRAILER_BYTES;
 use crate::source::s3::{Place, S3Source};
 use crate::transfer::upload::{self, Destination, Uploaded, metadata_of};
 

@@ -4,8 +4,7 @@ use kube::ResourceExt;
 
 use super::etcdbackup::{CLUSTER_LABEL, EtcdBackup};
 use crate::error::{Error, Result};
-use crate::sha256::Sha256;
-use crate::snapshot::trailer::Hex;
+use crate::sha256::{Hex, Sha256};
 
 /// Most characters of a cluster's name: the names of its Jobs and Services are made from it.
 pub const MAX_CLUSTER_NAME: usize = 48;

@@ -7,8 +7,7 @@ use aws_smithy_runtime_api::client::interceptors::context::BeforeTransmitInterce
 use aws_smithy_runtime_api::client::runtime_components::RuntimeComponents;
 use aws_smithy_types::config_bag::ConfigBag;
 
-use crate::sha256::Sha256;
-use crate::snapshot::trailer::Hex;
+use crate::sha256::{Hex, Sha256};
 
 /// Signs a request with the SHA-256 of its body, so that signing need not compute it: the SDK would do so on the
 /// thread that also serves the network, and again for each try.

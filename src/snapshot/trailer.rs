@@ -3,10 +3,8 @@
 //! Source: etcd-io/etcd, server/etcdserver/api/v3rpc/maintenance.go (`Snapshot`) and
 //! etcdutl/snapshot/v3_snapshot.go (`hasChecksum`: `n % 512 == 32`), v3.5.
 
-use std::fmt;
-
 use crate::error::{Error, Result};
-use crate::sha256::Sha256;
+use crate::sha256::{Hex, Sha256};
 
 /// Bytes of the sha256 at the end of a snapshot.
 pub const TRAILER_BYTES: u64 = 32;
@@ -44,15 +42,6 @@ impl Proof {
     /// The sha256 in lower-case hex.
     pub fn sha256_hex(&self) -> String {
         Hex(&self.sha256).to_string()
-    }
-}
-
-/// Lower-case hex of bytes.
-pub struct Hex<'a>(pub &'a [u8]);
-
-impl fmt::Display for Hex<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
     }
 }
 

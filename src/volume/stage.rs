@@ -10,8 +10,7 @@ use super::run::{Run, Seen, Stage};
 use super::state::{DiskNow, is_live};
 use super::tags::{self, Disk, Tags};
 use crate::error::{Error, Result};
-use crate::sha256::Sha256;
-use crate::snapshot::trailer::Hex;
+use crate::sha256::{Hex, Sha256};
 
 /// Makes the volumes that are missing, and waits until all can be used.
 ///

@@ -2,9 +2,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::sha256::Hex;
 use crate::snapshot::Proof;
 use crate::snapshot::metadata::Metadata;
-use crate::snapshot::trailer::Hex;
 
 /// A mark is shorter.
 pub(super) const MOST_BYTES: u64 = 64 * 1024;

@@ -4,9 +4,8 @@ use super::{Rejection, given};
 use crate::api::etcdbackup::PERSISTENT_VOLUME;
 use crate::api::{EtcdBackup, names};
 use crate::operator::settings::Settings;
-use crate::sha256::Sha256;
+use crate::sha256::{Hex, Sha256};
 use crate::snapshot::Layout;
-use crate::snapshot::trailer::Hex;
 
 /// Where the snapshots go.
 #[derive(Debug, Clone, PartialEq, Eq)]
