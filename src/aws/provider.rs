@@ -1,7 +1,7 @@
-//! Credentials of one named profile and of nothing else.
+//! Credentials of one named profile, or of the environment, and of nothing else.
 
 use aws_config::Region;
-use aws_config::environment::region::EnvironmentVariableRegionProvider;
+use aws_config::environment::{EnvironmentVariableCredentialsProvider, EnvironmentVariableRegionProvider};
 use aws_config::meta::region::{ProvideRegion, RegionProviderChain};
 use aws_config::profile::{ProfileFileCredentialsProvider, ProfileFileRegionProvider};
 use aws_config::provider_config::ProviderConfig;
@@ -16,6 +16,14 @@ pub(super) async fn of_user(profile: &str, region: Option<&str>) -> ProfileFileC
         None => self::region(Some(profile)).region().await,
     };
     ProfileFileCredentialsProvider::builder().configure(&with(region)).profile_name(profile).build()
+}
+
+/// The keys of the environment, if there are any. The SDK's chain takes them before all else; to build the rest of that
+/// chain reads the system's certificates, which can take longer than a small snapshot does.
+pub(super) fn of_environment() -> Option<EnvironmentVariableCredentialsProvider> {
+    let is_there = |name| std::env::var(name).is_ok_and(|value| !value.trim().is_empty());
+    let all = ["AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"].into_iter().all(is_there);
+    all.then(EnvironmentVariableCredentialsProvider::new)
 }
 
 /// The region of the environment, else of a profile of the user's own files, or of the one that the environment names.

@@ -252,7 +252,10 @@ pub(super) async fn load(source: &CredentialSource, access: &Access) -> Result<S
             let keys = provider::of_user(profile, access.region.as_deref()).await;
             loader.profile_name(profile).credentials_provider(keys)
         }
-        CredentialSource::Chain { profile: None } => loader,
+        CredentialSource::Chain { profile: None } => match provider::of_environment() {
+            Some(keys) => loader.credentials_provider(keys),
+            None => loader,
+        },
         CredentialSource::Files(files) => from_files(loader, files, access).await,
     };
     let region = match (&access.region, source) {

@@ -21,6 +21,8 @@ mod wait;
 
 use std::future::Future;
 
+use tokio::runtime::Builder;
+
 use crate::cli::flags::pasted_bucket;
 use crate::cli::{Cli, Command, Ui};
 use crate::error::{Error, Result};
@@ -33,7 +35,12 @@ use crate::signals;
 pub fn block_on(cli: Cli, ui: &Ui) -> Result<()> {
     // two TLS users are linked; without this the first connection panics
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
+    let mut builder = match cli.command.runs_in_cluster() {
+        true => Builder::new_multi_thread(),
+        // one person's bytes are one stream: to hand it from thread to thread costs more than it gives
+        false => Builder::new_current_thread(),
+    };
+    let runtime = builder.enable_all().build();
     let runtime = runtime.map_err(|error| Error::general(format!("cannot start: {error}")))?;
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     pasted_bucket(words).into_iter().for_each(|hint| ui.hint(hint));

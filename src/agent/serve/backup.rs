@@ -95,10 +95,14 @@ async fn send<S: Store>(server: &Server<S>, snapshot: &StoredSnapshot, portion: 
         }
     };
     let left = length(snapshot, &portion);
-    let plain = Transfer { body, left, metrics: Arc::clone(&server.metrics), slot }.into_stream();
+    let plain = Transfer { body, left, metrics: Arc::clone(&server.metrics), slot }.into_stream().boxed();
+    let (coding, plain) = match coding {
+        Coding::Identity => (coding, plain),
+        Coding::Zstd => coding::worthwhile(plain).await,
+    };
     let body = match coding {
         Coding::Identity => Body::from_stream(plain),
-        Coding::Zstd => Body::from_stream(coding::compressed(plain.boxed())),
+        Coding::Zstd => Body::from_stream(coding::compressed(plain)),
     };
     with(status, headers(snapshot, &portion, coding), body)
 }

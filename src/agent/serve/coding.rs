@@ -21,6 +21,9 @@ const LEVEL: Level = Level::Precise(1);
 /// Bytes that are compressed before others get the thread, a third of a millisecond: a block of zstd has as many.
 const SLICE: usize = 128 * 1024;
 
+/// Bytes by which it is decided whether a frame pays.
+const SAMPLE: usize = 1 << 20;
+
 /// The form in which a snapshot is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Coding {
@@ -67,6 +70,28 @@ fn thousandths(text: &str) -> Option<u16> {
         "1" if rest == 0 => Some(1000),
         _ => None,
     }
+}
+
+/// The coding that pays for `plain`, and the same bytes. Where the first of them hardly shrink, as those of encrypted or
+/// compressed values do, a frame would only be work for both ends (docs/performance.md, B4).
+pub(super) async fn worthwhile(
+    plain: BoxStream<'static, Result<Bytes>>,
+) -> (Coding, BoxStream<'static, Result<Bytes>>) {
+    // it may end here, and is asked once more where it is sent
+    let mut plain = plain.fuse();
+    let (mut first, mut size, mut encoder) = (Vec::new(), 0, ZstdEncoder::with_quality(Vec::new(), LEVEL));
+    while size < SAMPLE {
+        let Some(item) = plain.next().await else { break };
+        let chunk = item.as_ref().ok().cloned();
+        first.push(item);
+        let Some(chunk) = chunk else { break };
+        size += chunk.len();
+        // what fails here fails again where it is sent
+        let _ = encoder.write_all(&chunk).await;
+    }
+    let coded = encoder.shutdown().await.map_or(0, |()| encoder.get_ref().len());
+    let coding = if size >= SAMPLE && coded > size / 10 * 9 { Coding::Identity } else { Coding::Zstd };
+    (coding, stream::iter(first).chain(plain).boxed())
 }
 
 /// The bytes of `plain` as one frame. An error of `plain` is the last item: the frame has no end then.
@@ -139,6 +164,23 @@ mod tests {
             headers.insert(RANGE, "bytes=0-1".parse().unwrap());
         }
         Coding::of(&headers)
+    }
+
+    #[tokio::test]
+    async fn what_does_not_shrink_stays_plain() {
+        let random: Vec<u8> = std::iter::repeat_with(|| fastrand::u8(..)).take(3 << 20).collect();
+        for (bytes, coding) in [
+            (random.clone(), Coding::Identity),
+            (vec![0; 3 << 20], Coding::Zstd),
+            // too little to tell, or to matter
+            (random[..1000].to_vec(), Coding::Zstd),
+        ] {
+            let chunks: Vec<Result<Bytes>> = bytes.chunks(100_000).map(|chunk| Ok(chunk.to_vec().into())).collect();
+            let once = stream::unfold(chunks.into_iter(), |mut left| async { Some((left.next()?, left)) });
+            let (chosen, same) = worthwhile(once.boxed()).await;
+            let same: Vec<Bytes> = same.try_collect().await.unwrap();
+            assert!(chosen == coding && same.concat() == bytes, "{coding:?}");
+        }
     }
 
     #[test]
