@@ -4,12 +4,13 @@ use std::collections::BTreeSet;
 
 use super::layout::{Layout, Place, Run, gaps};
 use super::medusa::{self, Group};
+use super::missed::Missed;
 use super::rings::{self, Ring};
 use super::store::Store;
 use super::topology::{self, Topology};
 use super::verify::Known;
 use crate::aws::s3::Content;
-use crate::error::{Error, ErrorKind, Result};
+use crate::error::{Error, Result};
 
 /// Most topologies of a tag that are read.
 const MOST_TOPOLOGIES: usize = 4;
@@ -40,16 +41,17 @@ pub struct Chosen {
 /// Finds the one cluster that holds the tag.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`] where none does, and where several do.
-pub async fn choose(store: &impl Store, place: &Place, tag: &str, known: &Known) -> Result<Chosen> {
+/// [`Missed::NotThere`] where none does, [`Missed::Unclear`] where several do; those of the store.
+pub async fn choose(store: &impl Store, place: &Place, tag: &str, known: &Known) -> Result<Chosen, Missed> {
     let mut rings = rings::find(store, place).await?;
     if rings.len() > 1 {
         rings = holding(store, rings, tag).await?;
     }
     let names: Vec<&str> = rings.iter().map(|ring| ring.name.as_str()).collect();
     if rings.len() > 1 {
-        return Err(Error::not_found(format!("{} clusters {HOLD} {tag:?}: {}", rings.len(), names.join(", ")))
-            .hint("choose one with --cassandra-cluster and --cassandra-datacenter"));
+        return Err(Error::not_found(format!("{} clusters hold tag {tag:?}: {}", rings.len(), names.join(", ")))
+            .hint("choose one with --cassandra-cluster and --cassandra-datacenter")
+            .into());
     }
     let ring = rings.pop().ok_or_else(|| no_tag(tag, &store.url(&place.prefix)))?;
     let roll = match ring.layout {
@@ -60,18 +62,10 @@ pub async fn choose(store: &impl Store, place: &Place, tag: &str, known: &Known)
     Ok(Chosen { ring, roll: Roll { at_least: roll.at_least.max(known.nodes), ..roll } })
 }
 
-/// What an error says of a tag that several clusters have.
-const HOLD: &str = "hold tag";
-
-/// Whether an error says that the backup is not there, or not yet. That several clusters have the tag is no such error.
-pub fn is_not_there(error: &Error) -> bool {
-    error.kind() == ErrorKind::NotFound && !error.message().contains(HOLD)
-}
-
 /// That nobody stored the tag.
-pub fn no_tag(tag: &str, at: &str) -> Error {
-    Error::not_found(format!("no node has a manifest of tag {tag:?} at {at}"))
-        .hint("kubectl etcdbackup cassandra list shows the tags that are there")
+pub fn no_tag(tag: &str, at: &str) -> Missed {
+    let error = Error::not_found(format!("no node has a manifest of tag {tag:?} at {at}"));
+    Missed::NotThere(error.hint("kubectl etcdbackup cassandra list shows the tags that are there"))
 }
 
 /// The rings of which a node has a manifest of the tag.
@@ -106,7 +100,7 @@ fn elassandra(ring: &Ring, known: &Known) -> Roll {
     Roll { nodes, told_by: by_pods.then_some("StatefulSets"), at_least: known.pods.len(), ..Roll::default() }
 }
 
-async fn of_medusa(store: &impl Store, ring: &Ring, place: &Place, tag: &str, known: &Known) -> Result<Roll> {
+async fn of_medusa(store: &impl Store, ring: &Ring, place: &Place, tag: &str, known: &Known) -> Result<Roll, Missed> {
     // pods tell a cluster better than the beginning of their names
     let named = Place { cluster: place.cluster.clone().filter(|_| known.pods.is_empty()), ..place.clone() };
     let mut groups = medusa::groups(store, ring, &named, tag).await?;
@@ -115,10 +109,10 @@ async fn of_medusa(store: &impl Store, ring: &Ring, place: &Place, tag: &str, kn
     }
     if groups.len() > 1 {
         let names: Vec<String> = groups.iter().map(Group::name).collect();
-        let sentence = format!("{} clusters share this prefix and {HOLD} {tag:?}", groups.len());
-        return Err(Error::not_found(format!("{sentence}; a node of each: {}", names.join(", "))).hint(
-            "choose one with --cassandra-cluster, the beginning of its nodes' names, or --cassandra-datacenter",
-        ));
+        let sentence = format!("{} clusters share this prefix and hold tag {tag:?}", groups.len());
+        return Err(Error::not_found(format!("{sentence}; a node of each: {}", names.join(", ")))
+            .hint("choose one with --cassandra-cluster, the beginning of its nodes' names, or --cassandra-datacenter")
+            .into());
     }
     let group = groups.pop().ok_or_else(|| no_tag(tag, &store.url(&medusa::index(ring, tag))))?;
     let mut roll = Roll { at_least: group.at_least.max(known.pods.len()), ..Roll::default() };

@@ -10,6 +10,7 @@ use super::entries::Entries;
 use super::layout::{Layout, Place, Run};
 use super::manifest;
 use super::medusa::Indexed;
+use super::missed::Missed;
 use super::rings::{self, Ring};
 use super::store::Store;
 use crate::aws::s3::{Content, Object};
@@ -89,7 +90,7 @@ struct Tag {
 /// Those of the store, and where nothing at the place looks like a backup of Cassandra.
 pub async fn inventory(store: &impl Store, place: &Place, sizes: bool) -> Result<Inventory> {
     let mut rings = Vec::new();
-    for ring in rings::find(store, place).await? {
+    for ring in rings::find(store, place).await.map_err(Missed::into_error)? {
         let tags = match ring.layout {
             Layout::Medusa => indexed(store, &ring).await?,
             _ => named(store, &ring).await?,

@@ -10,6 +10,7 @@ pub mod layout;
 pub mod location;
 pub mod manifest;
 mod medusa;
+pub mod missed;
 pub mod objects;
 pub mod pods;
 mod proof;

@@ -1,6 +1,7 @@
 //! Whose backups are at a place: the directories of clusters, found by what lies in them.
 
 use super::layout::{Layout, Place, is_uuid};
+use super::missed::Missed;
 use super::store::Store;
 use crate::error::{Error, Result};
 
@@ -61,14 +62,14 @@ fn is_cluster_id(name: &str, cluster: Option<&str>, datacenter: Option<&str>) ->
 /// What is at the place, as far as its names mean it.
 ///
 /// # Errors
-/// Those of the store; [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) where nothing looks like a backup of
-/// Cassandra, and where nothing is meant.
-pub async fn find(store: &impl Store, place: &Place) -> Result<Vec<Ring>> {
+/// [`Missed::NotThere`] where nothing looks like a backup of Cassandra, and where nothing is meant; those of the store.
+pub async fn find(store: &impl Store, place: &Place) -> Result<Vec<Ring>, Missed> {
     let found = all(store, &place.prefix).await?;
     let url = store.url(&place.prefix);
     if found.is_empty() {
-        return Err(Error::not_found(format!("nothing at {url} looks like backups of Cassandra"))
-            .hint("name the directory above the clusters with --location; for Medusa the one that has index/ in it"));
+        let error = Error::not_found(format!("nothing at {url} looks like backups of Cassandra"))
+            .hint("name the directory above the clusters with --location; for Medusa the one that has index/ in it");
+        return Err(Missed::NotThere(error));
     }
     let names: Vec<String> = found.iter().map(|ring| ring.name.clone()).collect();
     let mut meant: Vec<Ring> = found.into_iter().filter(|ring| ring.is_meant(place)).collect();
@@ -79,8 +80,10 @@ pub async fn find(store: &impl Store, place: &Place) -> Result<Vec<Ring>> {
     let meant = meant.into_iter().map(|ring| ring.only(place.datacenter.as_deref()));
     let meant: Vec<Ring> = meant.filter(|ring| ring.layout == Layout::Medusa || !ring.nodes.is_empty()).collect();
     match meant.is_empty() {
-        true => Err(Error::not_found(format!("no backups of this cluster and datacenter at {url}"))
-            .hint(format!("there are: {}", names.join(", ")))),
+        true => Err(Missed::NotThere(
+            Error::not_found(format!("no backups of this cluster and datacenter at {url}"))
+                .hint(format!("there are: {}", names.join(", "))),
+        )),
         false => Ok(meant),
     }
 }
@@ -182,7 +185,7 @@ mod tests {
     const ID: &str = "1e519de1-58bb-40c5-8fc7-3f0a5b0ae7ee";
 
     async fn found(keys: &[&str], place: Place) -> Result<Vec<(Layout, String, Vec<String>)>> {
-        let found = find(&Bucket::of(keys), &place).await?;
+        let found = find(&Bucket::of(keys), &place).await.map_err(Missed::into_error)?;
         Ok(found.into_iter().map(|ring| (ring.layout, ring.directory, ring.nodes)).collect())
     }
 
@@ -240,7 +243,8 @@ mod tests {
             let place = Place { cluster: some(cluster), datacenter: some(datacenter), ..Place::default() };
             let names: Vec<String> = match find(&Bucket::of(&keys), &place).await {
                 Ok(rings) => rings.into_iter().map(|ring| ring.name).collect(),
-                Err(error) => {
+                Err(missed) => {
+                    let error = missed.into_error();
                     assert!(error.hints()[0].contains("elassandra-a-dc10"), "{error}");
                     Vec::new()
                 }

@@ -9,9 +9,9 @@ use futures::{StreamExt, TryStreamExt, stream};
 use serde::Serialize;
 use tokio::sync::Semaphore;
 
-pub use super::choice::is_not_there;
 use super::choice::{self, Chosen, Roll};
 pub use super::layout::{Layout, Place};
+pub use super::missed::Missed;
 use super::proof::Node;
 pub use super::proof::{NodeReport, State};
 use super::store::Store;
@@ -59,15 +59,15 @@ pub struct Report {
 /// A backup that is not whole is no error: see [`Report::check`].
 ///
 /// # Errors
-/// Those of the store; [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) where no node has a manifest of the
-/// tag, and where several clusters have.
+/// [`Missed::NotThere`] where no node has a manifest of the tag, [`Missed::Unclear`] where several clusters have, and
+/// those of the store.
 pub async fn verify<S: Store>(
     store: &S,
     place: &Place,
     tag: &str,
     known: &Known,
     told: &mut (dyn FnMut(usize, usize) + Send),
-) -> Result<Report> {
+) -> Result<Report, Missed> {
     let Chosen { ring, roll } = choice::choose(store, place, tag, known).await?;
     let (large, all) = (Semaphore::new(1), roll.nodes.len());
     let nodes = stream::iter(&roll.nodes).map(|name| {

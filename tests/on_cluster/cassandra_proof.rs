@@ -48,6 +48,14 @@ fn a_success_is_believed_only_when_the_bucket_shows_it() {
         "{queued}"
     );
     assert!(queued.stderr.contains("hint: some operators say so when a backup is only queued"), "{queued}");
+    // a bucket that is not there is a mistake, and nothing to wait for
+    let mistyped = std::thread::scope(|scope| {
+        scope.spawn(|| ring.report("mistyped", &json!({"status": {"phase": "SUCCEED"}})));
+        let way = way.replace("s3://cass-proof", "s3://cass-prof");
+        run(&ring, &format!("cassandra backup dc1 --tag mistyped --wait --timeout 5m {way}"))
+    });
+    assert_eq!(mistyped.code, Some(3), "{mistyped}");
+    assert!(mistyped.stderr.contains("bucket \"cass-prof\" does not exist"), "{mistyped}");
     // nothing can come after a manifest, so nobody waits for it
     let torn = backup("torn", "5m");
     assert_eq!(torn.code, Some(4), "{torn}");

@@ -18,7 +18,7 @@ fn bucket(stored: &[Stored]) -> Bucket {
     bucket
 }
 
-async fn look(bucket: &Bucket, place: &Place, known: &Known) -> Result<Report> {
+async fn look(bucket: &Bucket, place: &Place, known: &Known) -> Result<Report, Missed> {
     verify(bucket, place, TAG, known, &mut |_, _| {}).await
 }
 
@@ -142,7 +142,7 @@ async fn the_same_tag_of_another_cluster_is_not_mixed_in() {
         elassandra("x/elassandra-b-dc1/", &pods("elassandra-b-dc1-r1", 3), 9, "nightly-2"),
     ]);
     let place = Place { prefix: "x/".to_owned(), ..Place::default() };
-    let error = look(&two, &place, &Known::default()).await.unwrap_err();
+    let error = look(&two, &place, &Known::default()).await.unwrap_err().into_error();
     assert_eq!(error.kind(), ErrorKind::NotFound);
     assert!(
         error.message().contains("2 clusters hold tag \"nightly\": elassandra-a-dc1, elassandra-a-dc10"),
@@ -153,7 +153,7 @@ async fn the_same_tag_of_another_cluster_is_not_mixed_in() {
     assert_eq!((report.location.as_str(), report.nodes.len()), ("s3://backups/x/elassandra-a-dc1/", 2));
 
     let shared = bucket(&[medusa("", &pods("a-sts", 2), 9, TAG, true), medusa("", &pods("b-sts", 2), 9, TAG, true)]);
-    let error = look(&shared, &Place::default(), &Known::default()).await.unwrap_err();
+    let error = look(&shared, &Place::default(), &Known::default()).await.unwrap_err().into_error();
     assert!(error.message().contains("2 clusters share this prefix"), "{error}");
     let place = Place { cluster: Some("b".to_owned()), ..Place::default() };
     let report = look(&shared, &place, &Known::default()).await.unwrap();
@@ -206,10 +206,10 @@ async fn of_several_runs_of_a_tag_the_newest_counts_as_in_a_restore() {
 async fn a_tag_that_nobody_has_is_not_found_and_a_refusal_is_no_verdict() {
     for layout in LAYOUTS {
         let mut bucket = all_of(layout);
-        let error = verify(&bucket, &Place::default(), "never", &Known::default(), &mut |_, _| {}).await.unwrap_err();
-        assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
+        let missed = verify(&bucket, &Place::default(), "never", &Known::default(), &mut |_, _| {}).await.unwrap_err();
+        assert!(matches!(missed, Missed::NotThere(_)), "{missed:?}");
         bucket.refused = Some(key(&bucket, &manifest_end(layout)));
-        let error = look(&bucket, &Place::default(), &Known::default()).await.unwrap_err();
+        let error = look(&bucket, &Place::default(), &Known::default()).await.unwrap_err().into_error();
         assert_eq!(error.kind(), ErrorKind::Denied, "{error}");
     }
 }

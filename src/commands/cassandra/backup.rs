@@ -15,7 +15,7 @@ use crate::cassandra::location::{Cloud, Location};
 use crate::cassandra::objects::{self, Names, Wanted};
 use crate::cassandra::served::{self, Served};
 use crate::cassandra::standing::nodes_asked;
-use crate::cassandra::verify::{Known, is_not_there};
+use crate::cassandra::verify::{Known, Missed};
 use crate::cli::completion::live;
 use crate::cli::flags::parse_duration;
 use crate::cli::output;
@@ -175,7 +175,7 @@ async fn follow(
         patience: patience.saturating_sub(started.elapsed()),
     };
     let proved = proof::prove(&wanted, args.location.as_ref(), &args.way, kube, ui).await;
-    let proved = proved.map_err(|error| untrue(error, &word))?;
+    let proved = proved.map_err(|missed| untrue(missed, &word))?;
     match args.output {
         Some(_) => print(args, served, &done, ui),
         None => ui.data(format!("{shown} {}", proved.word())),
@@ -198,15 +198,15 @@ async fn known(
 }
 
 /// A backup that the operator reports and the bucket does not have.
-fn untrue(error: Error, word: &str) -> Error {
+fn untrue(missed: Missed, word: &str) -> Error {
     let hint = "some operators say so when a backup is only queued: look again later with cassandra verify, or raise \
                 --timeout";
-    match error.kind() {
-        ErrorKind::Unproved => error.hint(hint),
-        _ if is_not_there(&error) => {
+    match missed {
+        Missed::NotThere(error) => {
             Error::unproved(format!("the operator says {word}, and {}", error.message())).hint(hint)
         }
-        _ => error,
+        Missed::Unclear(error) if error.kind() == ErrorKind::Unproved => error.hint(hint),
+        Missed::Unclear(error) => error,
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::Instant;
 use super::place::WayFlags;
 use crate::cassandra::layout::Place;
 use crate::cassandra::location::{Cloud, Location};
-use crate::cassandra::verify::{Known, Report, is_not_there, verify};
+use crate::cassandra::verify::{Known, Missed, Report, verify};
 use crate::cli::{KubeFlags, Ui};
 use crate::commands::get::place::{Resolved, resolve};
 use crate::error::Result;
@@ -57,7 +57,7 @@ pub(super) async fn prove(
     way: &WayFlags,
     kube: &KubeFlags,
     ui: &Ui,
-) -> Result<Proved> {
+) -> Result<Proved, Missed> {
     let Some(location) = location else {
         ui.warn("the bucket is not looked at: no --location names it");
         return Ok(Proved::Unseen);
@@ -75,7 +75,7 @@ pub(super) async fn prove(
 }
 
 /// Looks until the backup is whole, cannot become so, or the patience is at its end.
-async fn patiently(bucket: &mut Resolved, place: &Place, wanted: &Wanted<'_>, ui: &Ui) -> Result<Report> {
+async fn patiently(bucket: &mut Resolved, place: &Place, wanted: &Wanted<'_>, ui: &Ui) -> Result<Report, Missed> {
     let (started, mut pause, mut said) = (Instant::now(), PAUSES.0, String::new());
     loop {
         let seen = look(bucket, place, wanted.tag, &wanted.known, ui).await;
@@ -83,7 +83,7 @@ async fn patiently(bucket: &mut Resolved, place: &Place, wanted: &Wanted<'_>, ui
             Ok(report) if report.may_still_come() => {
                 format!("{} of {} nodes are whole", report.whole(), report.expected())
             }
-            Err(error) if is_not_there(error) => error.message().to_owned(),
+            Err(Missed::NotThere(error)) => error.message().to_owned(),
             _ => return seen,
         };
         let left = wanted.patience.saturating_sub(started.elapsed());
@@ -103,7 +103,13 @@ async fn patiently(bucket: &mut Resolved, place: &Place, wanted: &Wanted<'_>, ui
 ///
 /// # Errors
 /// As [`verify`].
-pub(super) async fn look(bucket: &mut Resolved, place: &Place, tag: &str, known: &Known, ui: &Ui) -> Result<Report> {
+pub(super) async fn look(
+    bucket: &mut Resolved,
+    place: &Place,
+    tag: &str,
+    known: &Known,
+    ui: &Ui,
+) -> Result<Report, Missed> {
     let (talk, mut said) = (ui.clone(), Instant::now());
     let mut told = move |done: usize, all: usize| {
         if said.elapsed() >= SAID_EVERY {

@@ -126,7 +126,9 @@ pub(super) async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
             known: verify::Known::default(),
             patience: Duration::ZERO,
         };
-        let proved = proof::prove(&wanted, args.location.as_ref(), &args.way, kube, ui).await?;
+        let proved = proof::prove(&wanted, args.location.as_ref(), &args.way, kube, ui)
+            .await
+            .map_err(verify::Missed::into_error)?;
         format!("the backup is {}", proved.word())
     };
     let head = format!("# {}; {looked}", known.served.describe());

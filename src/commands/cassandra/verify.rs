@@ -5,7 +5,7 @@ use clap::Args as ClapArgs;
 use super::place::{BucketFlags, parse_tag};
 use super::proof;
 use crate::cassandra::pods;
-use crate::cassandra::verify::{Known, NodeReport, Report};
+use crate::cassandra::verify::{Known, Missed, NodeReport, Report};
 use crate::cli::{DocumentFormat, KubeFlags, Ui};
 use crate::commands::list::table::{Table, age, size};
 use crate::error::Result;
@@ -74,7 +74,8 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     };
     let known = Known { nodes: args.nodes, pods };
     let mut bucket = args.bucket.open(kube, ui).await?;
-    let report = proof::look(&mut bucket, &args.bucket.place(), &args.tag, &known, ui).await?;
+    let report =
+        proof::look(&mut bucket, &args.bucket.place(), &args.tag, &known, ui).await.map_err(Missed::into_error)?;
     let (expected, told_by) = (report.expected(), &report.nodes_told_by);
     ui.say(format!("{}: layout {}, {expected} nodes by {told_by}", report.location, report.layout.name()));
     report.warnings.iter().for_each(|warning| ui.warn(warning));
