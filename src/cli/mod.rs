@@ -6,6 +6,7 @@ pub mod output;
 pub mod progress;
 pub mod ui;
 pub mod usage;
+mod words;
 
 use clap::{Parser, Subcommand};
 

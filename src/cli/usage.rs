@@ -2,10 +2,14 @@
 
 use std::process::ExitCode;
 
+use clap::CommandFactory;
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
-use super::Ui;
+use super::{Cli, Ui, words};
 use crate::error::Error;
+
+/// The words before a command.
+const PROGRAM: &str = "kubectl etcdbackup";
 
 /// Prints help where it was asked for, else the usage error; returns the process's exit code.
 pub fn report(error: &clap::Error) -> ExitCode {
@@ -25,9 +29,8 @@ pub fn report(error: &clap::Error) -> ExitCode {
 
 /// `kubectl etcdbackup get` out of the words that were typed.
 fn command_words() -> String {
-    use clap::CommandFactory;
-    let root = super::Cli::command();
-    let mut words = vec!["kubectl etcdbackup".to_owned()];
+    let root = Cli::command();
+    let mut words = vec![PROGRAM.to_owned()];
     let mut level = &root;
     for word in std::env::args().skip(1) {
         if let Some(next) = level.find_subcommand(&word) {
@@ -47,23 +50,28 @@ pub fn from_clap(error: &clap::Error, command: &str) -> Error {
         _ => None,
     };
     let invalid = text(ContextKind::InvalidArg).unwrap_or_default();
+    let unknown = text(ContextKind::InvalidSubcommand).unwrap_or_default();
     let sentence = match error.kind() {
         ErrorKind::UnknownArgument if invalid.starts_with('-') => {
             format!("unknown flag: {}", invalid.split(' ').next().unwrap_or(&invalid))
         }
         ErrorKind::UnknownArgument => format!("unexpected argument {invalid:?}"),
-        ErrorKind::InvalidSubcommand => {
-            format!("unknown command {:?} for {command:?}", text(ContextKind::InvalidSubcommand).unwrap_or_default())
-        }
+        ErrorKind::InvalidSubcommand => format!("unknown command {unknown:?} for {command:?}"),
         ErrorKind::MissingRequiredArgument => format!("required: {}", missing(error)),
         _ => first_sentence(error),
     };
     let suggested = [ContextKind::SuggestedArg, ContextKind::SuggestedSubcommand, ContextKind::SuggestedValue];
-    let suggestion = suggested.into_iter().find_map(text);
-    let mut ours = Error::usage(sentence);
-    if let Some(suggestion) = suggestion {
-        ours = ours.hint(format!("did you mean {suggestion:?}?"));
-    }
+    let similar = || suggested.into_iter().find_map(text).map(|similar| format!("did you mean {similar:?}?"));
+    // before what is similar: to clap, "restore" is "create"
+    let meant = match command {
+        PROGRAM => words::meant(&unknown, Cli::command().get_subcommands().map(clap::Command::get_name)),
+        _ => None,
+    };
+    let ours = Error::usage(sentence);
+    let ours = match meant.or_else(similar) {
+        Some(way) => ours.hint(way),
+        None => ours,
+    };
     ours.hint(format!("see '{command} --help' for usage"))
 }
 

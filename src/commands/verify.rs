@@ -3,6 +3,8 @@
 mod place;
 mod report;
 
+use std::fs::File;
+use std::path::Path;
 use std::sync::Arc;
 
 use clap::{Args as ClapArgs, ValueHint};
@@ -109,7 +111,7 @@ async fn whole(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Report> {
     let name = args.place.to_string();
     match &args.place {
         Place::File(path) => {
-            let file = LocalFile::open(path)?;
+            let file = open(path)?;
             blocking(move || Ok(examine(name, &file, None))).await
         }
         Place::Stdin => {
@@ -140,6 +142,15 @@ async fn whole(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Report> {
     }
 }
 
+fn open(path: &Path) -> Result<LocalFile<File>> {
+    LocalFile::open(path).map_err(|error| match error.kind() {
+        ErrorKind::NotFound => {
+            error.hint("name a file, s3://BUCKET/KEY, or - for stdin; \"get\" proves what it downloads")
+        }
+        _ => error,
+    })
+}
+
 fn examine(name: String, reader: &(impl ReadAt + Sync), proved: Option<Proof>) -> Report {
     Report::of(name, reader.size(), proof::examine(reader, proved))
 }
@@ -156,7 +167,7 @@ async fn quick(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Report> {
             Ok(report)
         }
         Place::File(path) => {
-            let file = LocalFile::open(path)?;
+            let file = open(path)?;
             blocking(move || glance(name, &file)).await
         }
         Place::Stdin => Err(Error::usage("--quick needs a file")),

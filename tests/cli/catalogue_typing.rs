@@ -63,6 +63,7 @@ fn slips_of_get_and_list() {
             5,
             "AWS profile \"nobody\" is not defined\nhint: choose",
         ),
+        ("verify etcd-a", 3, "etcd-a does not exist\nhint: name a file, s3://BUCKET/KEY, or - for stdin"),
         ("list --from s3 --bucket bbb", 2, "hint: name the cluster: kubectl etcdbackup list CLUSTER"),
         ("list a/b", 2, "\"a/b\" is not the name of a cluster"),
         ("list etcd-a -A", 2, "cannot be used with"),

@@ -21,6 +21,8 @@ fn wrong_words_are_exit_2_with_a_way_on() {
         ("unknown_flag", "get etcd-a --nope"),
         ("mistyped_flag", "get etcd-a --buckett x"),
         ("mistyped_command", "gett etcd-a"),
+        ("swapped_letters", "gte etcd-a"),
+        ("word_from_elsewhere", "restore etcd-a"),
         ("missing_cluster", "get"),
         ("bad_revision", "get etcd-a --revision latest"),
         ("bad_source", "get etcd-a --from floppy"),
