@@ -121,7 +121,9 @@ impl Etcd {
     /// etcdctl with this member.
     pub fn ctl(&self, words: &[&str]) -> Command {
         let mut command = Command::new(binary("etcdctl"));
-        command.args(["--endpoints", &self.url]).args(&self.access).args(words);
+        // the first election has to fit in, also on a busy machine
+        command.args(["--endpoints", &self.url, "--command-timeout=60s", "--dial-timeout=30s"]);
+        command.args(&self.access).args(words);
         command
     }
 
@@ -143,7 +145,7 @@ impl Etcd {
     /// Waits until the cluster has a leader.
     pub fn wait_for_quorum(&self) {
         let started = Instant::now();
-        while !self.ctl(&["get", "any"]).output().unwrap().status.success() {
+        while !self.ctl(&["get", "any", "--command-timeout=5s"]).output().unwrap().status.success() {
             assert!(started.elapsed() < Duration::from_secs(60), "no quorum at {}", self.url);
         }
     }

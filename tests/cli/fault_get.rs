@@ -45,8 +45,14 @@ pub const LEFT: [&str; 2] = ["out.part", "out.part.state"];
 
 /// Runs against a store of `bytes` bytes, which must end well.
 fn got(bytes: u64, rule: impl Fn(&Request, &[Request]) -> Fault + Send + Sync + 'static) -> Store {
+    got_with("60s", bytes, rule)
+}
+
+/// The same with a `--stall-timeout`: shorter than the five seconds after which the SDK itself breaks off, and long
+/// enough for a busy machine.
+fn got_with(stall: &str, bytes: u64, rule: impl Fn(&Request, &[Request]) -> Fault + Send + Sync + 'static) -> Store {
     let (store, sandbox) = (Store::new(snapshot(bytes), rule), Sandbox::with_keys(KEYS));
-    let output = sandbox.run(&store.get().replace("60s", "1s"));
+    let output = sandbox.run(&store.get().replace("60s", stall));
     assert_got(&sandbox, &output, &store);
     store
 }
@@ -104,7 +110,7 @@ fn a_connection_that_ends_in_the_body_costs_what_it_had_not_brought() {
 
 #[test]
 fn only_a_part_that_stalls_is_asked_for_again() {
-    let store = got(6 * MIB, first_at(2 * MIB, Fault::After(400_000, End::Stall)));
+    let store = got_with("3s", 6 * MIB, first_at(2 * MIB, Fault::After(400_000, End::Stall)));
     let ranges = store.ranges();
     assert_eq!(ranges.len(), 8, "{ranges:?}");
     assert!(ranges.contains(&(2 * MIB + 400_000..3 * MIB)), "{ranges:?}");
@@ -113,7 +119,7 @@ fn only_a_part_that_stalls_is_asked_for_again() {
 
 #[test]
 fn a_drip_under_the_floor_is_cut_and_asked_for_again() {
-    let store = got(4 * MIB, first_at(MIB, Fault::Drip));
+    let store = got_with("3s", 4 * MIB, first_at(MIB, Fault::Drip));
     let ranges = store.ranges();
     assert_eq!(ranges.len(), 6, "{ranges:?}");
     let again = ranges.iter().find(|range| (MIB + 1..2 * MIB).contains(&range.start)).unwrap();
@@ -135,14 +141,7 @@ fn a_body_without_an_end_is_not_read_beyond_the_range() {
     let rule = |request: &Request, _: &[Request]| if request.range.is_some() { Fault::Endless } else { Fault::None };
     let (store, sandbox) = (Store::new(snapshot(4 * MIB + 512), rule), Sandbox::with_keys(KEYS));
     let output = sandbox.run(&store.get());
-    match output.code {
-        Some(0) => assert_got(&sandbox, &output, &store),
-        _ => {
-            assert_eq!(output.code, Some(1), "{output}");
-            assert!(output.stderr.contains("the server sent more bytes than it was asked for"), "{output}");
-            assert_eq!(files(&sandbox), LEFT);
-        }
-    }
+    assert_got(&sandbox, &output, &store);
 }
 
 #[test]

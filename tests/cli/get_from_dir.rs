@@ -49,7 +49,8 @@ fn run_as_nobody(sandbox: &Sandbox, words: &str) -> (Option<i32>, String) {
         fs::set_permissions(sandbox.path(), fs::Permissions::from_mode(0o777)).unwrap();
         // the build may lie below a home directory that is closed to others
         let program = sandbox.path().join("plugin");
-        fs::copy(command.get_program(), &program).unwrap();
+        // by another process: one that a test beside this one forks would hold the file open for writing
+        assert!(Command::new("cp").arg(command.get_program()).arg(&program).status().unwrap().success());
         let mut copied = Command::new(program);
         copied.args(command.get_args()).current_dir(sandbox.path()).env_clear();
         copied.envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));

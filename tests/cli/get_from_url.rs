@@ -161,7 +161,7 @@ fn a_body_that_stalls_is_begun_again() {
         }
     });
     let sandbox = Sandbox::new();
-    let output = sandbox.run(&format!("get --service-url {url} --stall-timeout 1s"));
+    let output = sandbox.run(&format!("get --service-url {url} --stall-timeout 3s"));
     assert_eq!(output.code, Some(0), "{output}");
     assert_eq!(std::fs::read(sandbox.path().join(NAME)).unwrap(), snapshot(8, 1));
     assert_eq!(asked.lock().unwrap().len(), 3);

@@ -4,6 +4,7 @@ use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use futures::StreamExt;
@@ -46,10 +47,23 @@ impl Server {
     }
 }
 
-/// Ports that were free a moment ago.
+/// Free ports that nobody is given unasked: they lie below those that Linux gives away (`ip_local_port_range`) and
+/// Kubernetes' node ports, and no two callers in this process get the same.
 pub fn free_ports<const N: usize>() -> [u16; N] {
-    let listeners = [(); N].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-    listeners.each_ref().map(|listener| listener.local_addr().unwrap().port())
+    const FIRST: u16 = 24_000;
+    const COUNT: u32 = 6_000;
+    static GIVEN: AtomicU32 = AtomicU32::new(0);
+    // another test process begins elsewhere
+    let begin = std::process::id().wrapping_mul(61);
+    [(); N].map(|()| {
+        loop {
+            let nth = begin.wrapping_add(GIVEN.fetch_add(1, Ordering::Relaxed)) % COUNT;
+            let port = FIRST + u16::try_from(nth).unwrap();
+            if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+                break port;
+            }
+        }
+    })
 }
 
 pub fn wait_for_port(port: u16) {
@@ -60,7 +74,7 @@ pub fn wait_for_port(port: u16) {
 pub fn wait_for_address(address: &str, port: u16) {
     let started = Instant::now();
     while TcpStream::connect((address, port)).is_err() {
-        assert!(started.elapsed() < Duration::from_secs(30), "nothing listens on port {port}");
+        assert!(started.elapsed() < Duration::from_secs(120), "nothing listens on port {port}");
         std::thread::sleep(Duration::from_millis(20));
     }
 }

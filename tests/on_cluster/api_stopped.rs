@@ -49,6 +49,8 @@ fn waiting_runs_out_and_a_download_that_has_begun_is_finished() {
     let api = ApiServer::start();
     let installed = api.run("install --image none --wait=false");
     assert_eq!(installed.code, Some(0), "{installed}");
+    let backups = ["get", "etcdbackups.etcd.database.coreos.com"];
+    eventually("EtcdBackups are served", || api.try_kubectl(&backups).is_ok());
     let keys = format!(
         "--from-literal=credentials=[default]\naws_access_key_id={}\naws_secret_access_key={}\n",
         READER.0, READER.1

@@ -226,8 +226,9 @@ impl Ring {
         gone.for_each(|group| eventually("the other groups are gone", || !groups().contains(group)));
         for kind in kinds {
             eventually("the group is served", || groups().contains(kind.group));
-            let path = format!("get --raw /apis/{}/{}", kind.group, kind.version);
-            eventually("the kind is served", || api.kubectl(&path).contains(kind.plural));
+            let path = format!("/apis/{}/{}", kind.group, kind.version);
+            let served = || api.try_kubectl(&["get", "--raw", &path]).is_ok_and(|kinds| kinds.contains(kind.plural));
+            eventually("the kind is served", served);
         }
         api.namespace(namespace);
         let names = json!({"clusterName": "cl1", "datacenterName": "dc1", "cluster": "cl1", "datacenter": "dc1"});

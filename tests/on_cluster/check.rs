@@ -27,7 +27,7 @@ fn what_is_missing_is_said_and_what_is_there_is_seen() {
     let store = namespace.s3.flags(&namespace.name);
     let created = namespace.run(&format!("create etcd-a {store} --wait --timeout 2m"));
     assert_eq!(created.code, Some(0), "{created}");
-    namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcd-a-backup-sidecar");
     let after = namespace.run("check");
     assert_eq!(after.code, Some(0), "{after}");
     let shown = after.to_string();
@@ -93,7 +93,7 @@ fn in_buckets(namespace: &Namespace) {
 
 /// An object that no operator has taken up yet, and whose Secret is not there: that is said once.
 fn waits_are_no_failures(namespace: &Namespace) {
-    let installed = namespace.run(&format!("install --image {} --wait=false", image()));
+    let installed = namespace.run("install --image registry.local/absent:1 --wait=false");
     assert_eq!(installed.code, Some(0), "{installed}");
     namespace.kubectl(&["delete", "deployment", "etcdbackup-operator"]);
     let manifest = "apiVersion: etcd.database.coreos.com/v1beta2\nkind: EtcdBackup\nmetadata: {name: waits}\n\

@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::process::Command;
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use crate::sandbox::{Output, Sandbox, binary, cache};
 
@@ -67,7 +67,9 @@ impl Namespace {
         let s3 = S3Facts::read();
         let mut sandbox = Sandbox::with_keys((s3.get("S3_BACKUP_ACCESS_KEY"), s3.get("S3_BACKUP_SECRET_KEY")));
         sandbox.set("KUBECONFIG", &kubeconfig.display().to_string());
-        let name = format!("{test}-{}", std::process::id());
+        // the store outlives clusters, and a process id comes again
+        let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() & 0xfffff;
+        let name = format!("{test}-{}-{seconds:x}", std::process::id());
         let namespace = Self { name, sandbox, s3 };
         namespace.kubectl(&["create", "namespace", &namespace.name]);
         namespace
@@ -116,6 +118,12 @@ impl Namespace {
         let path = self.sandbox.path().join(".manifest.yaml").display().to_string();
         let (_, stderr, success) = self.try_kubectl(&["apply", "--server-side", "-f", &path]);
         if success { Ok(()) } else { Err(stderr) }
+    }
+
+    /// Waits until it is there and all of its pods are ready.
+    pub fn rolled_out(&self, what: &str) {
+        let ready = || self.try_kubectl(&["rollout", "status", what, "--timeout=30s"]).2;
+        eventually(&format!("{what} is rolled out"), ready);
     }
 
     /// etcdctl in the pod of an etcd.

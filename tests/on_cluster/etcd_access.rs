@@ -111,7 +111,7 @@ pub fn three_members(namespace: &Namespace) {
     secret("etcd-operator-tls", &operator);
     secret("stranger-tls", &[("tls.crt", "stranger.crt"), ("tls.key", "stranger.key"), ("ca.crt", "ca.crt")]);
     namespace.apply(&THREE_MEMBERS.replace("@IMAGE@", &etcd_image()).replace("@NS@", &namespace.name)).unwrap();
-    namespace.kubectl(&["rollout", "status", "statefulset/etcd-a", "--timeout=90s"]);
+    namespace.rolled_out("statefulset/etcd-a");
 }
 
 /// As tests/cluster/images names it.
@@ -145,7 +145,7 @@ pub fn put_megabytes(namespace: &Namespace, scheme: &str, count: usize) {
 /// `create` of an object called `name` in a prefix of its own, until its outcome is known.
 fn create(namespace: &Namespace, name: &str, flags: &str) -> Output {
     let store = namespace.s3.flags(&format!("{}/{name}", namespace.name));
-    namespace.run(&format!("create etcd-a --name {name} {store} {flags} --wait --timeout 90s"))
+    namespace.run(&format!("create etcd-a --name {name} {store} {flags} --wait --timeout 4m"))
 }
 
 /// An object that must be stored, and its snapshot as etcdutl reads it: revision and keys.
@@ -163,7 +163,7 @@ fn stored(namespace: &Namespace, name: &str, flags: &str) -> (u64, u64) {
 fn fail(namespace: &Namespace, objects: &[(&str, &str, &str)]) {
     for (name, flags, _) in objects {
         let store = namespace.s3.flags(&format!("{}/{name}", namespace.name));
-        let created = namespace.run(&format!("create etcd-a --name {name} {store} {flags} --backup-timeout 15s"));
+        let created = namespace.run(&format!("create etcd-a --name {name} {store} {flags} --backup-timeout 2m"));
         assert_eq!(created.code, Some(0), "{created}");
     }
     for (name, _, says) in objects {

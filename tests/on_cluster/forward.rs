@@ -30,7 +30,7 @@ impl Served {
         let store = namespace.s3.flags(&namespace.name);
         let created = namespace.run(&format!("create etcd-a --name one {store} --wait --timeout 2m"));
         assert_eq!(created.code, Some(0), "{created}");
-        namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
+        namespace.rolled_out("deployment/etcd-a-backup-sidecar");
         let mut random = vec![0; size];
         File::open("/dev/urandom").unwrap().read_exact(&mut random).unwrap();
         let snapshot = crate::pages::snapshot_with(random);
@@ -108,6 +108,7 @@ fn a_pod_that_is_deleted_in_the_middle_is_followed_by_its_successor() {
     let [held, go_on] = barriers;
     std::thread::scope(|scope| {
         let get = scope.spawn(|| served.namespace.run(&format!("{words} --stall-timeout 2m")));
+        eventually("the download is in the middle", || wire.middles() > 0);
         held.wait();
         let pod = ["delete", "pod", "-l", "app=etcd_backup_tool", "--grace-period=1", "--wait"];
         served.namespace.kubectl(&pod);

@@ -25,8 +25,10 @@ impl Drop for Reviews<'_> {
 
 /// A pod that has a shell.
 fn client(namespace: &Namespace) {
-    namespace.kubectl(&["run", "client", "--image=registry.local/base:1", "--image-pull-policy=Never"]);
-    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/client", "--timeout=60s"]);
+    let pod = "apiVersion: v1\nkind: Pod\nmetadata: {name: client}\nspec: {containers: [{name: client, image: \
+               'registry.local/base:1', imagePullPolicy: Never}]}\n";
+    eventually("the namespace admits pods", || namespace.apply(pod).is_ok());
+    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/client", "--timeout=240s"]);
 }
 
 /// What wget tells of a look at what is stored, asked from the namespace's pod.
@@ -65,7 +67,7 @@ fn with_sidecar(test: &str, more: &str) -> Namespace {
     if !more.is_empty() {
         namespace.kubectl(&["patch", "etcdbackups.etcd.database.coreos.com", "one", "--type=merge", "-p", more]);
     }
-    namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcd-a-backup-sidecar");
     client(&namespace);
     namespace
 }
@@ -129,7 +131,7 @@ fn an_anonymous_sidecar_serves_as_the_original_did() {
     let pod =
         ["get", "pods", "-l", "app=etcd_backup_tool", "-o", "jsonpath={.items[*].spec.automountServiceAccountToken}"];
     eventually("the sidecar without a token is alone", || namespace.kubectl(&pod) == "false");
-    namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcd-a-backup-sidecar");
     let version = namespace.field("one", "{.status.etcdVersion}");
     let host = format!("etcd-a-backup-sidecar.{}.svc.cluster.local", namespace.name);
     let script = format!(

@@ -5,11 +5,24 @@ use crate::cluster::{Namespace, eventually, image};
 /// What a failing test must not leave behind, because it is there once in a cluster.
 struct ClusterScoped<'a>(&'a Namespace);
 
-impl Drop for ClusterScoped<'_> {
-    fn drop(&mut self) {
+impl<'a> ClusterScoped<'a> {
+    /// Takes away what a run that was killed has left.
+    fn new(namespace: &'a Namespace) -> Self {
+        let scoped = Self(namespace);
+        scoped.remove();
+        scoped
+    }
+
+    fn remove(&self) {
         for kind in ["clusterrolebinding", "clusterrole"] {
             self.0.try_kubectl(&["delete", kind, "etcdbackup-operator", "etcdbackup-token-review"]);
         }
+    }
+}
+
+impl Drop for ClusterScoped<'_> {
+    fn drop(&mut self) {
+        self.remove();
     }
 }
 
@@ -34,7 +47,7 @@ fn install_cluster_wide(namespace: &Namespace) {
         {"op": "replace", "path": format!("{container}/image"), "value": image},
     ]);
     namespace.kubectl(&["patch", "deployment", "etcdbackup-operator", "--type=json", "-p", &patch.to_string()]);
-    namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=90s"]);
+    namespace.rolled_out("deployment/etcdbackup-operator");
 }
 
 /// What the operator's ServiceAccount may do to bindings: change the subjects of one.
@@ -86,7 +99,7 @@ fn may_review(namespace: &Namespace, account: &str) -> bool {
 fn a_change_of_scope_leaves_nothing_behind_and_uninstall_takes_the_rest() {
     let namespace = Namespace::with_operator("install");
     namespace.etcd("etcd-a");
-    let _scoped = ClusterScoped(&namespace);
+    let _scoped = ClusterScoped::new(&namespace);
     install_cluster_wide(&namespace);
     changes_one_binding_only(&namespace);
     forge_sidecar(&namespace);

@@ -86,7 +86,7 @@ fn a_killed_operator_and_a_second_one_double_and_lose_nothing() {
     }
 
     namespace.kubectl(&["scale", "deployment/etcdbackup-operator", "--replicas=2"]);
-    namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcdbackup-operator");
     let names: Vec<String> = (0..4).map(|number| format!("two-{number}")).collect();
     for (name, policy) in
         names.iter().zip(["{}", "{}", "{backupIntervalInSecond: 3600}", "{backupIntervalInSecond: 3600}"])
@@ -150,7 +150,7 @@ fn a_place_among_the_running_is_taken_as_soon_as_it_is_free() {
     namespace.etcd("etcd-a");
     let flag = r#"[{"op":"add","path":"/spec/template/spec/containers/0/args/-","value":"--max-concurrent-runs=1"}]"#;
     namespace.kubectl(&["patch", "deployment/etcdbackup-operator", "--type=json", "-p", flag]);
-    namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcdbackup-operator");
     let names: Vec<String> = (0..4).map(|number| format!("one-{number}")).collect();
     names.iter().for_each(|name| apply(&namespace, name, "{}"));
     each_ran_once(&namespace, &names);

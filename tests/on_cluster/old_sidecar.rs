@@ -93,13 +93,20 @@ fn take(home: &Path) {
     let mut etcd = etcd.arg("--data-dir=data").args(urls).current_dir(home).stderr(Stdio::null()).spawn().unwrap();
     let etcdctl = |words: &[&str]| {
         let mut command = Command::new(binary("etcdctl"));
-        command.args(["--endpoints", &client]).args(words).current_dir(home).output().unwrap().status.success()
+        command
+            .args(["--endpoints", &client, "--command-timeout=60s"])
+            .args(words)
+            .current_dir(home)
+            .output()
+            .unwrap()
+            .status
+            .success()
     };
     let put =
         |keys: std::ops::Range<u8>| keys.map(|n| format!("k{n}")).all(|key| etcdctl(&["put", &key, &"v".repeat(500)]));
     // each is to hold the revision that the sidecar says of it
-    eventually("etcd answers", || etcdctl(&["put", "a", "b"]));
-    assert!(put(0..13));
+    eventually("etcd answers", || etcdctl(&["get", "a"]));
+    assert!(etcdctl(&["put", "a", "b"]) && put(0..13));
     assert!(etcdctl(&["snapshot", "save", "older"]));
     assert!(put(13..15));
     assert!(etcdctl(&["snapshot", "save", "newest"]));
@@ -115,7 +122,7 @@ fn with_old_sidecar(test: &str) -> Namespace {
     let from = |name: &str| format!("--from-file={name}={}", namespace.sandbox.path().join(name).display());
     namespace.kubectl(&["create", "configmap", "www", &from("newest"), &from("older"), &from("answer")]);
     eventually("the namespace admits pods", || namespace.apply(MANIFEST).is_ok());
-    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/old", "--timeout=60s"]);
+    namespace.kubectl(&["wait", "--for=condition=Ready", "pod/old", "--timeout=240s"]);
     namespace
 }
 

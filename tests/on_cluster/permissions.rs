@@ -71,7 +71,7 @@ fn what_the_help_asks_for_is_enough_and_what_is_missing_is_named() {
         let output = run(&namespace, name, &line);
         assert_eq!(output.code, Some(0), "{name} {line}: {output}");
     }
-    namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcd-a-backup-sidecar");
     let forwarded = run(&namespace, "service", "get etcd-a --from service -O service");
     assert_eq!(forwarded.code, Some(0), "{forwarded}");
     for (name, command) in [("creator", "create"), ("getter", "get"), ("lister", "list"), ("keeper", "credentials")] {

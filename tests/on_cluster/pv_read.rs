@@ -117,6 +117,8 @@ fn the_default_claim_is_found_read_and_left_as_it_was() {
     let item = &items["snapshots"][0];
     assert_eq!((&item["source"], &item["claim"], &item["revision"]), (&"pv".into(), &"etcd-a-pvc".into(), &15.into()));
     assert_eq!(item["path"], format!("/var/etcd-backup/v1/etcd-a/{NAME}"));
+    // beside a helper that is still there the next one goes because of it
+    disk.no_helper_is_left();
     let got = disk.namespace.run(&disk.get(""));
     assert_eq!(got.code, Some(0), "{got}");
     assert_same(&disk.out(), &snapshot);
@@ -186,6 +188,56 @@ fn a_claim_that_only_one_pod_may_have_is_refused_while_one_has_it() {
     assert!(refused.stderr.contains("ReadWriteOncePod and in use by pod writer"), "{refused}");
 }
 
+/// A node of which nothing is known but that it was there.
+struct LostNode<'a>(&'a Namespace);
+
+impl<'a> LostNode<'a> {
+    fn new(namespace: &'a Namespace) -> Self {
+        // of a run that was killed
+        namespace.try_kubectl(&["delete", "node", "-l", "test=lost-node"]);
+        let lost = Self(namespace);
+        let manifest = format!(
+            "apiVersion: v1\nkind: Node\nmetadata: {{name: {}, labels: {{test: lost-node}}}}\nspec: {{unschedulable: true}}\n",
+            lost.name()
+        );
+        namespace.apply(&manifest).unwrap();
+        lost
+    }
+
+    fn name(&self) -> String {
+        format!("lost-{}", self.0.name)
+    }
+}
+
+impl Drop for LostNode<'_> {
+    fn drop(&mut self) {
+        self.0.try_kubectl(&["delete", "node", &self.name(), "--wait=false"]);
+    }
+}
+
+#[test]
+fn a_volume_that_a_lost_node_holds_is_read_after_the_command_of_the_hint() {
+    let disk = Disk::new("pv-lost-node", "etcd-a-pvc", "hostPath", "ReadWriteOnce");
+    let snapshot = disk.store(1 << 16, OURS);
+    let node = LostNode::new(&disk.namespace);
+    let user = format!(
+        "apiVersion: v1\nkind: Pod\nmetadata: {{name: writer}}\nspec:\n  nodeName: {}\n  containers: [{{name: w, image: {}}}]\n  \
+         volumes: [{{name: d, persistentVolumeClaim: {{claimName: etcd-a-pvc}}}}]\n",
+        node.name(),
+        image()
+    );
+    disk.namespace.apply(&user).unwrap();
+    let refused = disk.namespace.run(&disk.get(""));
+    assert_eq!(refused.code, Some(1), "{refused}");
+    let lost = format!("in use by pod writer on node {}, which is lost", node.name());
+    assert!(refused.stderr.contains(&lost), "{refused}");
+    let command = refused.stderr.split_once("really off: kubectl ").unwrap().1.lines().next().unwrap();
+    disk.namespace.kubectl(&command.split(' ').collect::<Vec<_>>());
+    let got = disk.namespace.run(&disk.get(""));
+    assert_eq!(got.code, Some(0), "{got}");
+    assert_same(&disk.out(), &snapshot);
+}
+
 #[test]
 fn a_lost_claim_is_bound_again_by_the_commands_of_the_hint() {
     let disk = Disk::new("pv-released", "etcd-a-pvc", "hostPath", "ReadWriteOnce");
@@ -241,6 +293,7 @@ fn a_client_that_ends_takes_its_helper_with_it_and_one_that_is_killed_leaves_it_
         let words = format!("{} -n {}", disk.get(&wire.flags()), disk.namespace.name);
         let words: Vec<&str> = words.split_whitespace().collect();
         let mut client = disk.namespace.sandbox.command(&words).stderr(Stdio::null()).spawn().unwrap();
+        eventually("the client is in the middle", || wire.middles() > 0);
         held.wait();
         assert!(!disk.helpers().is_empty());
         Command::new("kill").args([&format!("-{signal}"), &client.id().to_string()]).status().unwrap();

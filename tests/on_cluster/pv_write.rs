@@ -109,7 +109,7 @@ fn a_claim_is_made_filled_served_and_read_without_the_sidecar() {
         "{described}"
     );
 
-    namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=120s"]);
+    namespace.rolled_out("deployment/etcd-a-backup-sidecar");
     assert_eq!(disk.of_sidecar("{.spec.template.spec.containers[0].volumeMounts[*].readOnly}"), "true");
     // beside the sidecar, which has the volume
     namespace.etcdctl("etcd-a", &["put", "written-after", "the-first-backup"]);

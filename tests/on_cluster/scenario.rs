@@ -47,7 +47,7 @@ fn from_install_to_a_restored_etcd() {
     assert_eq!(taken.code, Some(1), "{taken}");
     assert!(taken.stderr.contains("AlreadyExists") && taken.stderr.contains("--apply"), "{taken}");
 
-    namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcd-a-backup-sidecar");
     let by_service = namespace.run("get etcd-a -O by-service --from service");
     assert_eq!(by_service.code, Some(0), "{by_service}");
 

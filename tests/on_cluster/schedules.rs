@@ -32,7 +32,7 @@ fn jobs(namespace: &Namespace, name: &str) -> Vec<(String, String)> {
 
 fn operators(namespace: &Namespace, count: &str) {
     namespace.kubectl(&["scale", "deployment/etcdbackup-operator", &format!("--replicas={count}")]);
-    namespace.kubectl(&["rollout", "status", "deployment/etcdbackup-operator", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcdbackup-operator");
 }
 
 #[test]

@@ -17,7 +17,7 @@ fn only_a_port_forward_gets_in_unless_it_is_anonymous() {
     let created =
         namespace.run(&format!("create etcd-a --name one {} --wait --timeout 2m", namespace.s3.flags(&namespace.name)));
     assert_eq!(created.code, Some(0), "{created}");
-    namespace.kubectl(&["rollout", "status", "deployment/etcd-a-backup-sidecar", "--timeout=60s"]);
+    namespace.rolled_out("deployment/etcd-a-backup-sidecar");
     let pod =
         namespace.kubectl(&["get", "pods", "-l", "app=etcd_backup_tool", "-o", "jsonpath={.items[0].status.podIP}"]);
     let at = |path: &str| status(&format!("http://{pod}:19999{path}"));
