@@ -97,7 +97,19 @@ fn elassandra(ring: &Ring, known: &Known) -> Roll {
     let mut nodes: BTreeSet<String> = ring.nodes.iter().cloned().collect();
     let by_pods = !known.pods.is_empty();
     nodes.extend(if by_pods { known.pods.clone() } else { gaps(&ring.nodes) });
-    Roll { nodes, told_by: by_pods.then_some("StatefulSets"), at_least: known.pods.len(), ..Roll::default() }
+    let warnings = strangers(known, |pod| ring.nodes.contains(pod)).into_iter().collect();
+    Roll { nodes, told_by: by_pods.then_some("StatefulSets"), at_least: known.pods.len(), warnings, ..Roll::default() }
+}
+
+/// A sentence for pods of today that the backup has nothing of.
+fn strangers(known: &Known, is_there: impl Fn(&String) -> bool) -> Option<String> {
+    let pods: Vec<&str> = known.pods_now.iter().filter(|pod| !is_there(pod)).map(String::as_str).collect();
+    (!pods.is_empty()).then(|| {
+        format!(
+            "the backup has nothing of pods that the datacenter has now, newer or never backed up: {}",
+            pods.join(", ")
+        )
+    })
 }
 
 async fn of_medusa(store: &impl Store, ring: &Ring, place: &Place, tag: &str, known: &Known) -> Result<Roll, Missed> {
@@ -122,6 +134,7 @@ async fn of_medusa(store: &impl Store, ring: &Ring, place: &Place, tag: &str, kn
         roll.warnings.push("no token map names the nodes: only their number is known".to_owned());
     }
     roll.nodes = group.nodes;
+    roll.warnings.extend(strangers(known, |pod| roll.nodes.contains(pod)));
     roll.nodes.extend(known.pods.iter().cloned());
     Ok(roll)
 }
@@ -140,8 +153,9 @@ async fn esop(store: &impl Store, ring: &Ring, place: &Place, tag: &str, known: 
         roll.warnings = others.iter().map(|dc| format!("datacenter {dc} has nothing in the bucket")).collect();
     }
     // a host's name may be the pod's with a domain (CassandraClusterTopology.java)
-    let is_there = |pod: &&String| ours.iter().any(|node| node.hostname.split('.').next() == Some(pod.as_str()));
+    let is_there = |pod: &String| ours.iter().any(|node| node.hostname.split('.').next() == Some(pod.as_str()));
     roll.unknown = known.pods.iter().filter(|pod| !is_there(pod)).cloned().collect();
+    roll.warnings.extend(strangers(known, is_there));
     roll.nodes = ours.into_iter().map(|node| format!("{}/{}", node.dc, node.node_id)).collect();
     Ok(roll)
 }

@@ -94,6 +94,7 @@ fn conditions(generation: Generation, wanted: &Wanted<'_>) -> Vec<String> {
     let Wanted { tag, datacenter, .. } = wanted;
     let same = "the restored ring has the same cluster and datacenter names, the same racks and as many nodes in each \
                 as the one that was backed up: node n of a rack takes the files of node n";
+    let region = "the region is the same: it is part of the racks' names";
     let once = format!("afterwards remove the restore from {datacenter}: a pod that starts again may restore again");
     let password = match wanted.names {
         Some(names) => format!("elassandra-{}", names.cluster),
@@ -110,10 +111,11 @@ fn conditions(generation: Generation, wanted: &Wanted<'_>) -> Vec<String> {
     let own = |text: &str| vec![text.to_owned()];
     match generation {
         Generation::InstaclustrJava => [must_exist("CassandraBackup"), own(same), vec![once]].concat(),
-        Generation::Elassandra => [must_exist("ElassandraTask"), vec![password], own(same), vec![once]].concat(),
+        Generation::Elassandra => {
+            [must_exist("ElassandraTask"), vec![password], own(region), own(same), vec![once]].concat()
+        }
         Generation::ElassandraSecrets | Generation::ElassandraRepository => {
-            [vec![password], own("the region is the same: it is part of the racks' names"), own(same), vec![once]]
-                .concat()
+            [vec![password], own(region), own(same), vec![once]].concat()
         }
         Generation::InstaclustrGo => [own("this is for a datacenter that is made new"), own(same), vec![once]].concat(),
         Generation::K8ssandra => vec![
@@ -183,6 +185,9 @@ mod tests {
         }
         assert!(told(Elassandra, None).contains("ElassandraTask t must be in the same namespace"));
         assert!(!told(Elassandra, Some(true)).contains("must be in"));
-        assert!(told(Elassandra, None).contains("first put back the Secret elassandra-cl1"));
+        for generation in [Elassandra, ElassandraSecrets] {
+            let told = told(generation, None);
+            assert!(told.contains("first put back the Secret elassandra-cl1") && told.contains("region is the same"));
+        }
     }
 }

@@ -64,7 +64,7 @@ fn is_cluster_id(name: &str, cluster: Option<&str>, datacenter: Option<&str>) ->
 /// # Errors
 /// [`Missed::NotThere`] where nothing looks like a backup of Cassandra, and where nothing is meant; those of the store.
 pub async fn find(store: &impl Store, place: &Place) -> Result<Vec<Ring>, Missed> {
-    let found = all(store, &place.prefix).await?;
+    let found = all(store, place).await?;
     let url = store.url(&place.prefix);
     if found.is_empty() {
         let error = Error::not_found(format!("nothing at {url} looks like backups of Cassandra"))
@@ -88,7 +88,18 @@ pub async fn find(store: &impl Store, place: &Place) -> Result<Vec<Ring>, Missed
     }
 }
 
-async fn all(store: &impl Store, prefix: &str) -> Result<Vec<Ring>> {
+/// Whether a directory of this name is what is meant, if it is the cluster's: then no other can be meant too.
+fn is_named(name: &str, place: &Place) -> bool {
+    match (place.cluster.as_deref(), place.datacenter.as_deref()) {
+        (Some(cluster), None) => name == cluster,
+        (Some(cluster), datacenter) => is_cluster_id(name, Some(cluster), datacenter),
+        (None, _) => false,
+    }
+}
+
+/// The rings at the place; where it names one that is there, perhaps only that.
+async fn all(store: &impl Store, place: &Place) -> Result<Vec<Ring>> {
+    let prefix = place.prefix.as_str();
     let top = store.directories(prefix).await?;
     if top.iter().any(|name| name == "index") {
         let index = store.directories(&format!("{prefix}index/")).await?;
@@ -100,16 +111,28 @@ async fn all(store: &impl Store, prefix: &str) -> Result<Vec<Ring>> {
         return Err(Error::not_found(format!("{} is the directory of one node", store.url(prefix)))
             .hint("name that of its cluster with --location"));
     }
+    // a bucket that others use too may have many directories, and each takes some requests
+    let (named, others): (Vec<&String>, Vec<&String>) =
+        top.iter().filter(|name| *name != "topology").partition(|name| is_named(name, place));
+    let found = among(store, prefix, &top, &named).await?;
+    match found.is_empty() {
+        true => among(store, prefix, &top, &others).await,
+        false => Ok(found),
+    }
+}
+
+/// The rings in the directories `names`, which are some of those at the `top`.
+async fn among(store: &impl Store, prefix: &str, top: &[String], names: &[&String]) -> Result<Vec<Ring>> {
     let mut rings = Vec::new();
-    for name in top.iter().filter(|name| *name != "topology") {
+    for name in names {
         let directory = format!("{prefix}{name}/");
         let below = store.directories(&directory).await?;
         if is_node(&below) && rings.is_empty() {
-            return Ok(vec![here(prefix, top)]);
+            return Ok(vec![here(prefix, top.to_vec())]);
         }
         match look(store, &directory, &below).await? {
             Look::Datacenter => {
-                let nodes = esop_nodes(store, prefix, &top).await?;
+                let nodes = esop_nodes(store, prefix, top).await?;
                 return Ok(vec![Ring::new(Layout::Esop, prefix, nodes)]);
             }
             Look::Ring(layout) => {
@@ -224,6 +247,23 @@ mod tests {
             let error = found(keys, at(prefix)).await.unwrap_err();
             assert!(error.message().contains(says), "{error}");
         }
+    }
+
+    #[tokio::test]
+    async fn a_cluster_that_is_named_is_found_without_a_look_into_what_others_store() {
+        let others = (0..30).map(|number| format!("app-{number:02}/logs/day/file"));
+        let keys: Vec<String> = others.chain(["elassandra-a-dc1/p-0/manifests/t".to_owned()]).collect();
+        let keys: Vec<&str> = keys.iter().map(String::as_str).collect();
+        for (cluster, datacenter) in [("a", Some("dc1")), ("elassandra-a-dc1", None)] {
+            let (bucket, cluster) = (Bucket::of(&keys), Some(cluster.to_owned()));
+            let place = Place { cluster, datacenter: datacenter.map(str::to_owned), ..Place::default() };
+            let found = find(&bucket, &place).await.unwrap();
+            // what is at the top, in the cluster, and in its node
+            assert_eq!((found[0].nodes.len(), bucket.requests()), (1, 3), "{place:?}");
+        }
+        let place = Place { cluster: Some("b".to_owned()), datacenter: Some("dc1".to_owned()), ..Place::default() };
+        let error = find(&Bucket::of(&keys), &place).await.unwrap_err().into_error();
+        assert!(error.hints()[0].contains("elassandra-a-dc1"), "{error}");
     }
 
     #[tokio::test]

@@ -33,6 +33,9 @@ pub struct Known {
     pub nodes: usize,
     /// Names of its pods, such as [`super::pods::of`] finds them.
     pub pods: Vec<String>,
+    /// Names of the pods that it has long after the backup: one that the backup has nothing of may be newer than it, and
+    /// is only warned of.
+    pub pods_now: Vec<String>,
 }
 
 /// What is known of a backup.

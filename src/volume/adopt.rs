@@ -11,7 +11,7 @@ use futures::{StreamExt, TryStreamExt};
 use jiff::{SignedDuration, Timestamp, tz::TimeZone};
 
 use super::inventory::{self, Snapshot, State, Volume, filter};
-use super::tags::{self, Disk, LONGEST_VALUE, MOST_TAGS, Tags};
+use super::tags::{self, Disk, LONGEST_VALUE, MOST_TAGS, MOST_TAGS_AT_FIRST, Tags};
 use super::{marks, retag};
 use crate::aws::compute::Compute;
 use crate::error::Result;
@@ -180,8 +180,9 @@ fn adoption(one: &Known<'_>, set: &str, etcds: &str, volume: Option<&Volume>) ->
     tags.retain(|_, value| value.chars().count() <= LONGEST_VALUE);
     let new = tags.keys().filter(|key| !one.snapshot.tags.contains_key(*key)).count();
     let id = &one.snapshot.id;
-    if one.snapshot.tags.len() + new > MOST_TAGS {
-        return Err(format!("{id} has {} tags; EC2 allows {MOST_TAGS}, and {new} are needed", one.snapshot.tags.len()));
+    let there = one.snapshot.tags.len();
+    if there + new > MOST_TAGS_AT_FIRST {
+        return Err(format!("{id} has {there} tags; EC2 allows {MOST_TAGS}, {new} are needed, and 1 for a restore"));
     }
     Ok(Adoption { id: id.clone(), disk: one.disk.clone(), set: set.to_owned(), started: Some(one.started), tags })
 }
@@ -257,8 +258,10 @@ mod tests {
     #[test]
     fn a_snapshot_without_room_for_our_tags_is_refused() {
         let mut one = snapshot("1", "main", "a", 0);
-        one.tags.extend((0..40).map(|n| (format!("t{n}"), String::new())));
-        assert_eq!(planned(&[one]), ["1 has 42 tags; EC2 allows 50, and 9 are needed"]);
+        one.tags.extend((0..38).map(|n| (format!("t{n}"), String::new())));
+        assert_eq!(planned(std::slice::from_ref(&one)), ["adopted-19700101-000000 1 a.etcd-main.k"]);
+        one.tags.insert("one more".to_owned(), String::new());
+        assert_eq!(planned(&[one]), ["1 has 41 tags; EC2 allows 50, 9 are needed, and 1 for a restore"]);
     }
 
     #[test]

@@ -17,7 +17,7 @@ use crate::error::Result;
 pub struct Now {
     /// All of the control plane, those of the plan and others.
     pub groups: Vec<Group>,
-    /// All of the cluster.
+    /// All of the cluster's etcds.
     pub volumes: Vec<Volume>,
     /// Of the instances that volumes are attached to, those that may still write.
     pub alive: Vec<String>,
@@ -29,15 +29,30 @@ pub struct Now {
 /// changed something already.
 ///
 /// # Errors
-/// As [`since_plan`], [`scaling::named`] and [`Compute::explain`](crate::aws::compute::Compute::explain).
+/// As [`since_plan`] and [`Compute::explain`](crate::aws::compute::Compute::explain).
 pub async fn refuse(run: &Run<'_>, begun: bool) -> Result<()> {
     let mut groups = scaling::of_cluster(run.compute, &run.plan.cluster).await?;
-    groups.extend(scaling::named(run.compute, &run.plan.group_names()).await?);
-    let groups: BTreeMap<String, Group> = groups.into_iter().map(|group| (group.name.clone(), group)).collect();
+    groups.extend(scaling::existing(run.compute, &run.plan.group_names()).await?);
+    let mut groups: BTreeMap<String, Group> = groups.into_iter().map(|group| (group.name.clone(), group)).collect();
+    look_for_refreshes(run, &mut groups, begun).await?;
     let volumes = run.volumes().await?;
     let of_plan: Vec<&Volume> = volumes.iter().filter(|volume| is_of_plan(run.plan, volume)).collect();
     let alive = machines::alive(run.compute, &of_plan).await?;
     since_plan(run.plan, &Now { groups: groups.into_values().collect(), volumes, alive, begun })
+}
+
+/// Of the groups that are to be stopped.
+async fn look_for_refreshes(run: &Run<'_>, groups: &mut BTreeMap<String, Group>, begun: bool) -> Result<()> {
+    for (name, group) in groups.iter_mut().filter(|(_, group)| !group.size.is_stopped()) {
+        if run.plan.groups.contains_key(name) {
+            group.refresh = match scaling::refresh(run.compute, name).await {
+                // what has begun must end, whoever may not look
+                Err(_) if begun => None,
+                looked => looked?,
+            };
+        }
+    }
+    Ok(())
 }
 
 /// What of `now` stands in the way of `plan`.
@@ -46,6 +61,11 @@ pub async fn refuse(run: &Run<'_>, begun: bool) -> Result<()> {
 /// [`ErrorKind::General`](crate::error::ErrorKind::General) with all of it.
 pub fn since_plan(plan: &Plan, now: &Now) -> Result<()> {
     let mut problems = Problems::default();
+    if !now.begun {
+        for name in plan.groups_gone(&now.groups) {
+            problems.add(format!("the group {name} of the plan is gone"), "make another plan");
+        }
+    }
     for group in &now.groups {
         match plan.groups.get(&group.name) {
             None => of_another_group(group, &mut problems),

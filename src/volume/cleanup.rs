@@ -7,11 +7,11 @@ use aws_sdk_ec2::error::ProvideErrorMetadata;
 use aws_sdk_ec2::types;
 use jiff::Timestamp;
 
-use super::inventory::{self, Volume, filter};
+use super::inventory::{self, Snapshot, State, Volume, filter};
 use super::state::{self, is_live_key};
-use super::tags;
+use super::{plan, tags};
 use crate::aws::compute::Compute;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// A volume that carries our marks, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -23,9 +23,31 @@ pub struct Verdict {
     pub since: Option<Timestamp>,
 }
 
+/// As [`verdicts`], and a volume stays when snapshots were taken of it first and none of them is completed.
+///
+/// # Errors
+/// As [`Compute::explain`].
+pub async fn judge(
+    compute: &Compute,
+    volumes: &[Volume],
+    run: Option<&str>,
+    older_than: Duration,
+    now: Timestamp,
+) -> Result<Vec<Verdict>> {
+    let mut verdicts = verdicts(volumes, run, older_than, now);
+    if verdicts.iter().any(|verdict| verdict.stays.is_none()) {
+        let first = filter(format!("tag:{}", tags::REASON), tags::SAFETY);
+        let first = inventory::snapshots(compute, vec![first]).await?;
+        for verdict in verdicts.iter_mut().filter(|verdict| verdict.stays.is_none()) {
+            verdict.stays = unproved(&verdict.volume, &first);
+        }
+    }
+    Ok(verdicts)
+}
+
 /// Which of `volumes`, all of a cluster, go: those put aside at least `older_than` before `now`, by the restore `run`
 /// where one is named. Volumes without our marks are not even listed.
-pub fn verdicts(volumes: &[Volume], run: Option<&str>, older_than: Duration, now: Timestamp) -> Vec<Verdict> {
+fn verdicts(volumes: &[Volume], run: Option<&str>, older_than: Duration, now: Timestamp) -> Vec<Verdict> {
     let of_run = |volume: &&Volume| match (volume.tags.get(tags::RESTORE), run) {
         (Some(of), Some(run)) => of == run,
         (Some(_), None) => true,
@@ -64,10 +86,11 @@ fn reason_to_stay(
     (age < older_than.as_secs()).then(|| "it is younger".to_owned())
 }
 
-/// Whether the disk of a volume that carries our marks has another in use, one without them.
+/// Whether the disk of a volume that carries our marks has another in use, one without them that can be used.
 fn is_settled_beside(volume: &Volume, all: &[Volume]) -> bool {
     let disk = tags::of_ours(&volume.tags);
-    disk.is_some_and(|disk| all.iter().any(|other| state::is_settled(other, &disk)))
+    let usable = |other: &&Volume| ["in-use", "available"].contains(&other.state.as_str());
+    disk.is_some_and(|disk| all.iter().filter(usable).any(|other| state::is_settled(other, &disk)))
 }
 
 /// Whether the volume that takes its place waits beside it, out of use. Then what is in use instead is not of us: kops
@@ -78,11 +101,46 @@ fn is_half_replaced(volume: &Volume, all: &[Volume]) -> bool {
     all.iter().filter(waits).any(|other| Some(&other.id) == replaced_by)
 }
 
-/// Deletes a volume; one that is gone already is no error.
+/// Why the snapshots that were taken of a volume before it went out of use are not enough to delete it; where there are
+/// none, somebody wanted none.
+fn unproved(volume: &Volume, snapshots: &[Snapshot]) -> Option<String> {
+    let first = |reason: &String| tags::SAFETY.contains(&reason.as_str());
+    let of_it = |one: &&Snapshot| one.volume == volume.id && one.tags.get(tags::REASON).is_some_and(first);
+    let mut of_it: Vec<&Snapshot> = snapshots.iter().filter(of_it).collect();
+    of_it.sort_by_key(|one| one.state != State::Completed);
+    let best = of_it.first()?;
+    match best.state {
+        State::Completed => None,
+        State::Failed(_) => Some(format!("its snapshot {} failed", best.id)),
+        State::Pending | State::Other(_) => Some(format!("its snapshot {} is not completed", best.id)),
+    }
+}
+
+/// Deletes a volume that has been put aside, after another look: the judgement may be minutes old. One that is gone
+/// already is no error.
 ///
 /// # Errors
-/// As [`Compute::explain`].
+/// [`ErrorKind::General`](crate::error::ErrorKind::General) when it may not go any more; as [`Compute::explain`].
 pub async fn delete(compute: &Compute, id: &str) -> Result<()> {
+    let found = inventory::volumes(compute, vec![filter("volume-id", [id])]).await?;
+    let Some(volume) = found.first().filter(|volume| !["deleting", "deleted"].contains(&volume.state.as_str())) else {
+        return Ok(());
+    };
+    let cluster = volume.tags.get(tags::CLUSTER).map(String::as_str).unwrap_or_default();
+    let all = plan::volumes(compute, cluster, &[]).await?;
+    let verdicts = judge(compute, &all, None, Duration::ZERO, Timestamp::now()).await?;
+    let stays = match verdicts.into_iter().find(|verdict| verdict.volume.id == id) {
+        Some(verdict) => verdict.stays,
+        None => Some("it is not put aside any more".to_owned()),
+    };
+    match stays {
+        None => delete_now(compute, id).await,
+        Some(reason) => Err(Error::general(format!("{id} stays: {reason}"))
+            .hint(format!("kubectl etcdbackup volume cleanup --cluster-name {cluster} shows what goes"))),
+    }
+}
+
+async fn delete_now(compute: &Compute, id: &str) -> Result<()> {
     match compute.ec2.delete_volume().volume_id(id).send().await {
         Ok(_) => Ok(()),
         Err(error) if error.as_service_error().and_then(|error| error.code()) == Some("InvalidVolume.NotFound") => {
@@ -159,6 +217,48 @@ mod tests {
         let all = [volume("vol-blank", "main", "a"), old, aside("vol-2", "r1", "2026-01-01T00:00:00Z")];
         let verdicts = verdicts(&all, None, Duration::ZERO, now);
         assert!(verdicts.iter().all(|one| one.stays.as_deref() == Some("its restore has not ended")), "{verdicts:?}");
+    }
+
+    #[test]
+    fn a_volume_that_cannot_be_used_takes_no_place() {
+        let now: Timestamp = "2026-01-08T00:00:00Z".parse().unwrap();
+        let goes = |state: &str| {
+            let new = Volume { state: state.to_owned(), ..volume("vol-0", "main", "a") };
+            let old = aside("vol-1", "r1", "2026-01-01T00:00:00Z");
+            verdicts(&[new, old], None, Duration::ZERO, now)[0].stays.is_none()
+        };
+        assert_eq!(["in-use", "available"].map(goes), [true; 2]);
+        assert_eq!(["creating", "error", "deleting"].map(goes), [false; 3]);
+    }
+
+    #[test]
+    fn a_volume_stays_until_one_of_the_snapshots_taken_of_it_first_is_completed() {
+        let taken = |id: &str, volume: &str, reason: &str, state: State| Snapshot {
+            id: id.to_owned(),
+            volume: volume.to_owned(),
+            owner: "1".to_owned(),
+            state,
+            progress: String::new(),
+            started: None,
+            size: 20,
+            encrypted: false,
+            kms_key: None,
+            tier: "standard".to_owned(),
+            description: String::new(),
+            tags: tags(&[(tags::REASON, reason)]),
+        };
+        let old = aside("vol-1", "r1", "2026-01-01T00:00:00Z");
+        let mut all = vec![
+            taken("snap-0", "vol-0", tags::PRE_RESTORE, State::Pending),
+            taken("snap-1", "vol-1", "adopted", State::Pending),
+        ];
+        assert_eq!(unproved(&old, &all), None);
+        all.push(taken("snap-2", "vol-1", tags::PRE_RESTORE, State::Failed(String::new())));
+        assert_eq!(unproved(&old, &all).as_deref(), Some("its snapshot snap-2 failed"));
+        all.insert(0, taken("snap-3", "vol-1", tags::PRE_DELETE, State::Pending));
+        assert_eq!(unproved(&old, &all).as_deref(), Some("its snapshot snap-3 is not completed"));
+        all.push(taken("snap-4", "vol-1", tags::PRE_DELETE, State::Completed));
+        assert_eq!(unproved(&old, &all), None);
     }
 
     #[test]

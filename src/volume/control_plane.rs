@@ -6,14 +6,14 @@ use super::inventory::{Attachment, Volume};
 use super::machines;
 use super::run::{Run, Seen, Stage};
 use super::scaling::{self, Group};
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Whether an earlier run has left the control plane stopped, which it notes.
 ///
 /// # Errors
-/// As [`scaling::named`].
+/// As [`scaling::existing`].
 pub async fn note_if_down(run: &Run<'_>) -> Result<bool> {
-    let groups = scaling::named(run.compute, &run.plan.group_names()).await?;
+    let groups = scaling::existing(run.compute, &run.plan.group_names()).await?;
     let down = |group: &Group| {
         group.size.is_stopped() && run.plan.groups.get(&group.name).is_some_and(|saved| !saved.is_stopped())
     };
@@ -28,10 +28,10 @@ pub async fn note_if_down(run: &Run<'_>) -> Result<bool> {
 /// Sets all groups to no instance, and waits until every instance is terminated and every volume can be moved.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as [`scaling::named`].
+/// [`ErrorKind::TimedOut`]; as [`scaling::existing`].
 pub async fn stop(run: &Run<'_>) -> Result<()> {
     let names = run.plan.group_names();
-    let groups = scaling::named(run.compute, &names).await?;
+    let groups = scaling::existing(run.compute, &names).await?;
     let mut before = Some(run.position.stage());
     run.reached(Stage::Down);
     run.talk.say("the control plane goes down: do not run kops update cluster until it is up again");
@@ -56,7 +56,7 @@ pub async fn stop(run: &Run<'_>) -> Result<()> {
 }
 
 async fn stopped(run: &Run<'_>, names: &[String]) -> Result<Seen<()>> {
-    let groups = scaling::named(run.compute, names).await?;
+    let groups = scaling::existing(run.compute, names).await?;
     let mut missing: Vec<String> = groups.iter().flat_map(remaining).collect();
     if missing.is_empty() {
         missing = scaling::alive(run.compute, names).await?;
@@ -105,10 +105,33 @@ fn where_it_is(volume: &Volume, alive: &[String]) -> String {
 /// down.
 ///
 /// # Errors
-/// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as [`scaling::named`].
+/// [`ErrorKind::General`] when a group is gone, after the others run; [`ErrorKind::TimedOut`]; as
+/// [`scaling::existing`].
 pub async fn start(run: &Run<'_>, since: Option<Instant>) -> Result<()> {
     let names = run.plan.group_names();
-    for group in scaling::named(run.compute, &names).await? {
+    let groups = scaling::existing(run.compute, &names).await?;
+    give_sizes(run, &groups).await?;
+    let stopped: Vec<&String> =
+        run.plan.groups.iter().filter(|(_, size)| size.is_stopped()).map(|(name, _)| name).collect();
+    for name in &stopped {
+        run.talk.warn(&format!("{name} has no instance, as when the plan was made: to start some, aws autoscaling update-auto-scaling-group --auto-scaling-group-name {name} --min-size 1 --desired-capacity 1"));
+    }
+    if stopped.len() == names.len() {
+        run.talk.say("the control plane has no instances, as when the plan was made");
+        return Ok(());
+    }
+    let gone = run.plan.groups_gone(&groups);
+    if stopped.len() + gone.len() < names.len() {
+        run.until(|| in_service(run, &names)).await?;
+        run.reached(Stage::Up);
+        let took = since.map(|since| format!(" after {} s", since.elapsed().as_secs())).unwrap_or_default();
+        run.talk.say(&format!("the instances of the control plane are in service{took}"));
+    }
+    refuse_gone(&gone)
+}
+
+async fn give_sizes(run: &Run<'_>, groups: &[Group]) -> Result<()> {
+    for group in groups {
         let Some(saved) = run.plan.groups.get(&group.name).filter(|saved| **saved != group.size) else { continue };
         if group.size.is_stopped() {
             run.reached(Stage::Down);
@@ -119,24 +142,21 @@ pub async fn start(run: &Run<'_>, since: Option<Instant>) -> Result<()> {
             run.talk.warn(&format!("{} is of {} and was of {saved}: it stays", group.name, group.size));
         }
     }
-    let stopped: Vec<&String> =
-        run.plan.groups.iter().filter(|(_, size)| size.is_stopped()).map(|(name, _)| name).collect();
-    for name in &stopped {
-        run.talk.warn(&format!("{name} has no instance, as when the plan was made: to start some, aws autoscaling update-auto-scaling-group --auto-scaling-group-name {name} --min-size 1 --desired-capacity 1"));
-    }
-    if stopped.len() == names.len() {
-        run.talk.say("the control plane has no instances, as when the plan was made");
-        return Ok(());
-    }
-    run.until(|| in_service(run, &names)).await?;
-    run.reached(Stage::Up);
-    let took = since.map(|since| format!(" after {} s", since.elapsed().as_secs())).unwrap_or_default();
-    run.talk.say(&format!("the instances of the control plane are in service{took}"));
     Ok(())
 }
 
+/// Said in the end: without a group the volumes can still be exchanged, and the other masters start.
+fn refuse_gone(gone: &[&str]) -> Result<()> {
+    let said = match gone {
+        [] => return Ok(()),
+        [one] => format!("the group {one} is gone: its master was not started"),
+        several => format!("the groups {} are gone: their masters were not started", several.join(" ")),
+    };
+    Err(Error::general(said).hint("kops update cluster --yes makes it again, now that the volumes are exchanged"))
+}
+
 async fn in_service(run: &Run<'_>, names: &[String]) -> Result<Seen<()>> {
-    let groups = scaling::named(run.compute, names).await?;
+    let groups = scaling::existing(run.compute, names).await?;
     let short = |group: &Group| {
         let (there, wanted) = (group.in_service(), usize::try_from(group.size.desired).unwrap_or_default());
         (there < wanted).then(|| format!("{there} of {wanted} instances of {} are in service", group.name))

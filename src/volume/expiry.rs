@@ -59,7 +59,7 @@ pub async fn judge(
     Ok(judged)
 }
 
-/// Sets that would go and that a restore names: by a mark on their snapshots, or by a volume that was made of one.
+/// Sets that would go and that a restore names: by a mark on their snapshots, or by a volume that is not in use.
 async fn needed(compute: &Compute, judged: &[Judged]) -> Result<BTreeMap<String, String>> {
     let mut needed = BTreeMap::new();
     let mut set_of: BTreeMap<&str, &str> = BTreeMap::new();
@@ -81,6 +81,10 @@ async fn needed(compute: &Compute, judged: &[Judged]) -> Result<BTreeMap<String,
     let ids: Vec<&str> = set_of.keys().copied().collect();
     for some in ids.chunks(MOST_VALUES) {
         for volume in inventory::volumes(compute, vec![filter("snapshot-id", some.iter().copied())]).await? {
+            // one in use has none of ours: until the restore is cleaned up, the mark on the set keeps that
+            if !volume.tags.keys().any(|key| key.starts_with(tags::OURS)) {
+                continue;
+            }
             let Some(set) = volume.snapshot.as_deref().and_then(|id| set_of.get(id)) else { continue };
             needed.entry((*set).to_owned()).or_insert_with(|| format!("{} was made of it", volume.id));
         }

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use found::{Found, find, volumes};
 pub use make::{Wish, make};
 
-use super::scaling::Size;
+use super::scaling::{Group, Size};
 use super::tags::{self, Disk, Tags};
 
 /// The version of the file's format.
@@ -88,6 +88,13 @@ impl Plan {
     /// The names of all groups.
     pub fn group_names(&self) -> Vec<String> {
         self.groups.keys().cloned().collect()
+    }
+
+    /// The groups that have instances by the plan and are not among `groups`: somebody has deleted them.
+    pub fn groups_gone(&self, groups: &[Group]) -> Vec<&str> {
+        let is_there = |name: &str| groups.iter().any(|group| group.name == name);
+        let gone = self.groups.iter().filter(|(name, size)| !size.is_stopped() && !is_there(name));
+        gone.map(|(name, _)| name.as_str()).collect()
     }
 
     /// The set of the snapshots that this run takes of the volumes that go out of use, for one of the reasons in

@@ -78,6 +78,7 @@ impl Scope<'_> {
             true => &[
                 "ec2:DescribeAvailabilityZones",
                 "autoscaling:DescribeAutoScalingGroups",
+                "autoscaling:DescribeInstanceRefreshes",
                 "autoscaling:DescribeLifecycleHooks",
             ],
             false => &[],

@@ -1,13 +1,14 @@
 //! A restore: each step looks at what is there and does what is left, so that the same plan run again goes on where a
 //! crash left it. New volumes are made and ready before the control plane stops; the old ones stay, out of use.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use jiff::Timestamp;
 
 use super::inventory::{self, State, Volume, filter};
 use super::permissions::{self, Wanted};
-use super::run::Run;
+use super::run::{Run, Stage};
 use super::safety::{self, Kept};
 use super::state::{self, DiskNow, is_live};
 use super::swap::{self, Exchange};
@@ -31,7 +32,8 @@ pub struct Options {
 /// # Errors
 /// [`ErrorKind::General`](crate::error::ErrorKind::General) when the plan is used up or others changed what it is of;
 /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) when a snapshot is gone;
-/// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as
+/// [`ErrorKind::BackupFailed`](crate::error::ErrorKind::BackupFailed) when the last snapshot of a volume that is to be
+/// deleted fails; [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut); as
 /// [`Compute::explain`](crate::aws::compute::Compute::explain).
 pub async fn run(run: &Run<'_>, options: &Options) -> Result<Vec<DiskNow>> {
     let down = control_plane::note_if_down(run).await?;
@@ -68,6 +70,7 @@ async fn prepare(run: &Run<'_>, disks: &[DiskNow], options: &Options) -> Result<
     };
     permissions::prove(run, &wanted).await?;
     run.talk.say("EC2 allows every step");
+    run.reached(Stage::Staging);
     if !unmarked.is_empty() {
         // before anything is made of them: retention deletes no set that is marked
         let mark = Tags::from([(tags::RESTORED_BY.to_owned(), run.plan.run.clone())]);
@@ -132,19 +135,20 @@ fn of_restore<'a>(run: &Run<'_>, disk: &'a DiskNow, now: &str) -> Exchange<'a> {
 
 /// What seed 004 does first: here it is the last step, with the control plane up.
 async fn delete_old(run: &Run<'_>, options: &Options) -> Result<()> {
-    let disks = run.look().await?;
+    let mut volumes = run.volumes().await?;
+    let disks = state::of(run.plan, &volumes);
     let restored = disks.iter().filter(|disk| disk.is_restored());
     let old = restored
         .filter_map(|disk| Some(Kept { disk, volume: disk.old.as_ref().filter(|old| !is_live(old, &disk.disk))? }));
     let old: Vec<Kept<'_>> = old.collect();
     if !options.skip_safety && !old.is_empty() {
         // those of before are of a control plane that ran on, perhaps for days when an earlier run broke off
-        safety::snapshots(run, &old, tags::PRE_DELETE).await?;
-        safety::complete(run, tags::PRE_DELETE).await?;
+        safety::completed(run, &old, tags::PRE_DELETE).await?;
     }
     for Kept { volume, .. } in old {
         cleanup::delete(run.compute, &volume.id).await?;
         run.talk.say(&format!("{} is deleted", volume.id));
+        volumes.retain(|other| other.id != volume.id);
     }
-    Ok(())
+    cleanup::release(run.compute, &BTreeSet::from([run.plan.run.clone()]), &volumes).await
 }

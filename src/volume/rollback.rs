@@ -59,7 +59,7 @@ async fn prepare(run: &Run<'_>, disks: &[DiskNow]) -> Result<()> {
     };
     permissions::prove(run, &wanted).await?;
     run.talk.say("EC2 allows every step");
-    safety::snapshots(run, &kept, tags::PRE_ROLLBACK).await
+    safety::snapshots(run, &kept, tags::PRE_ROLLBACK).await.map(drop)
 }
 
 async fn exchange(run: &Run<'_>) -> Result<()> {

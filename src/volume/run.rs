@@ -87,7 +87,7 @@ impl Run<'_> {
         Ok(state::of(self.plan, &self.volumes().await?))
     }
 
-    /// All volumes of the cluster.
+    /// All volumes of the cluster's etcds.
     ///
     /// # Errors
     /// As [`Compute::explain`].

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use super::inventory::{State, Volume};
+use super::inventory::Volume;
 use super::plan::Plan;
-use super::run::{Run, Seen, Stage};
+use super::run::{Run, Stage};
 use super::selection::Wanted;
 use super::state::DiskNow;
-use super::{marks, take};
-use crate::error::{Error, Result};
+use super::take::{self, Made};
+use super::{completion, marks};
+use crate::error::Result;
 
 /// A disk whose volume is to be kept as a snapshot.
 pub struct Kept<'a> {
@@ -16,12 +17,12 @@ pub struct Kept<'a> {
     pub volume: &'a Volume,
 }
 
-/// Takes a snapshot of each of `kept` that the set of `reason` lacks. It is enough that they have begun: a snapshot is
-/// of the moment at which it begins.
+/// Takes a snapshot of each of `kept` that the set of `reason` lacks, or has only from long ago of a volume in use;
+/// those of all. It is enough that they have begun: a snapshot is of the moment at which it begins.
 ///
 /// # Errors
 /// As [`Compute::explain`](crate::aws::compute::Compute::explain).
-pub async fn snapshots(run: &Run<'_>, kept: &[Kept<'_>], reason: &str) -> Result<()> {
+pub async fn snapshots(run: &Run<'_>, kept: &[Kept<'_>], reason: &str) -> Result<Vec<Made>> {
     run.reached(Stage::Staging);
     let (plan, set) = (run.plan, run.plan.safety_set(reason));
     let etcds: BTreeSet<&str> = plan.disks.iter().map(|disk| disk.etcd.as_str()).collect();
@@ -31,7 +32,19 @@ pub async fn snapshots(run: &Run<'_>, kept: &[Kept<'_>], reason: &str) -> Result
     for made in made.iter().filter(|made| !made.before) {
         run.talk.say(&format!("{} is taken of {}, {}", made.id, made.volume, made.disk));
     }
-    Ok(())
+    Ok(made)
+}
+
+/// The same, and waits until they are completed, so that what they are of may be deleted.
+///
+/// # Errors
+/// As [`snapshots`] and [`completion::wait`].
+pub async fn completed(run: &Run<'_>, kept: &[Kept<'_>], reason: &str) -> Result<()> {
+    let made = snapshots(run, kept, reason).await?;
+    let set = run.plan.safety_set(reason);
+    let done = completion::wait(run.compute, &set, &made, run.timeout, &|how| run.talk.say(&how)).await;
+    let later = "the old volumes stay; kubectl etcdbackup volume cleanup deletes them later";
+    done.map(drop).map_err(|error| error.hint(later))
 }
 
 /// The volume with the tags of one in use, which one that is put aside has no more.
@@ -42,28 +55,4 @@ fn wanted(plan: &Plan, one: &Kept<'_>) -> Wanted {
     // as if at no instance: a call for each volume is what was proved to be allowed
     let volume = Volume { tags: one.disk.plan.tags.clone(), attachments: Vec::new(), ..one.volume.clone() };
     Wanted { disk, members: members.into_iter().collect(), volume }
-}
-
-/// Waits until the snapshots of the set of `reason` are complete, so that what they are of may be deleted.
-///
-/// # Errors
-/// [`ErrorKind::General`](crate::error::ErrorKind::General) when one failed;
-/// [`ErrorKind::TimedOut`](crate::error::ErrorKind::TimedOut).
-pub async fn complete(run: &Run<'_>, reason: &str) -> Result<()> {
-    let set = run.plan.safety_set(reason);
-    run.until(|| async {
-        let (mut missing, there) = (Vec::new(), take::of_set(run.compute, &set).await?);
-        for snapshot in there {
-            match snapshot.state {
-                State::Completed => {}
-                State::Failed(reason) => {
-                    return Err(Error::general(format!("the snapshot {} failed: {reason}", snapshot.id))
-                        .hint("the old volumes stay; kubectl etcdbackup volume cleanup deletes them later"));
-                }
-                _ => missing.push(format!("{} is at {}", snapshot.id, snapshot.progress)),
-            }
-        }
-        Ok(if missing.is_empty() { Seen::Done(()) } else { Seen::Waiting(missing.join(", ")) })
-    })
-    .await
 }

@@ -1,18 +1,21 @@
 //! Auto Scaling groups of control planes: their sizes, and what keeps them from changing.
 
+use aws_config::retry::RetryConfig;
 use aws_sdk_autoscaling::types;
 use serde::{Deserialize, Serialize};
 
 use super::inventory::filter;
 use super::tags::{KOPS_CLUSTER, KOPS_ROLE};
 use crate::aws::compute::Compute;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 
 /// Roles of kops whose instances run etcd or an API server, which must not outlive the state that it serves
 /// (kubernetes/website#24911).
 const ROLES: [&str; 3] = ["control-plane", "master", "apiserver"];
 /// Of the instances, EC2's states before `terminated`.
 const ALIVE: [&str; 5] = ["pending", "running", "shutting-down", "stopping", "stopped"];
+/// Of instance refreshes, the states in which one replaces instances or may begin to.
+const REFRESHING: [&str; 5] = ["Pending", "InProgress", "Cancelling", "RollbackInProgress", "Baking"];
 /// The tag that Auto Scaling puts on the instances of a group.
 const GROUP_TAG: &str = "tag:aws:autoscaling:groupName";
 
@@ -49,6 +52,8 @@ pub struct Group {
     pub suspended: Vec<String>,
     /// Hooks that delay the start or the end of an instance.
     pub hooks: Vec<String>,
+    /// The state of an instance refresh that is under way.
+    pub refresh: Option<String>,
 }
 
 /// An instance of a group.
@@ -68,7 +73,7 @@ impl Group {
     }
 }
 
-/// The groups of the control plane of a cluster of kops, by name; without their hooks.
+/// The groups of the control plane of a cluster of kops, by name; without hooks and refresh.
 ///
 /// # Errors
 /// As [`Compute::explain`].
@@ -84,18 +89,27 @@ pub async fn of_cluster(compute: &Compute, cluster: &str) -> Result<Vec<Group>> 
     Ok(sorted(found.iter().filter(of_control_plane).map(group).collect()))
 }
 
-/// The groups of these names; without their hooks.
+/// Those of the groups of these names that are there, by name; without hooks and refresh.
 ///
 /// # Errors
-/// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) when one is not there; as [`Compute::explain`].
-pub async fn named(compute: &Compute, names: &[String]) -> Result<Vec<Group>> {
+/// As [`Compute::explain`].
+pub async fn existing(compute: &Compute, names: &[String]) -> Result<Vec<Group>> {
+    // without a name, Auto Scaling lists all
     if names.is_empty() {
         return Ok(Vec::new());
     }
     let request = compute.scaling.describe_auto_scaling_groups().set_auto_scaling_group_names(Some(names.to_vec()));
     let found = request.into_paginator().items().send().try_collect().await;
     let found = found.map_err(|error| compute.explain(&error, "autoscaling", "describing Auto Scaling groups"))?;
-    let found = sorted(found.iter().map(group).collect());
+    Ok(sorted(found.iter().map(group).collect()))
+}
+
+/// The groups of these names, all of which must be there.
+///
+/// # Errors
+/// [`ErrorKind::NotFound`] when one is not there; as [`Compute::explain`].
+pub async fn named(compute: &Compute, names: &[String]) -> Result<Vec<Group>> {
+    let found = existing(compute, names).await?;
     match names.iter().find(|name| !found.iter().any(|group| group.name == **name)) {
         Some(missing) => Err(Error::not_found(format!("there is no Auto Scaling group {missing:?}"))
             .hint("check --region and --account")),
@@ -111,6 +125,25 @@ pub async fn hooks(compute: &Compute, name: &str) -> Result<Vec<String>> {
     let answer = compute.scaling.describe_lifecycle_hooks().auto_scaling_group_name(name).send().await;
     let answer = answer.map_err(|error| compute.explain(&error, "autoscaling", "describing lifecycle hooks"))?;
     Ok(answer.lifecycle_hooks().iter().filter_map(|hook| hook.lifecycle_hook_name().map(str::to_owned)).collect())
+}
+
+/// The state of the instance refresh of a group that is under way: it would start and end instances in the middle of a
+/// restore. `None` also where Auto Scaling cannot tell.
+///
+/// # Errors
+/// [`ErrorKind::Denied`] where it may not be asked.
+pub async fn refresh(compute: &Compute, name: &str) -> Result<Option<String>> {
+    // services that imitate AWS lack the call, and answer as if they had failed
+    let once = aws_sdk_autoscaling::config::Builder::new().retry_config(RetryConfig::disabled());
+    let request = compute.scaling.describe_instance_refreshes().auto_scaling_group_name(name).max_records(1);
+    let answer = request.customize().config_override(once).send().await;
+    let answer = answer.map_err(|error| compute.explain(&error, "autoscaling", "describing instance refreshes"));
+    let newest = match answer {
+        Ok(found) => found.instance_refreshes().first().and_then(|it| Some(it.status()?.as_str().to_owned())),
+        Err(error) if error.kind() == ErrorKind::Denied => return Err(error),
+        Err(_) => None,
+    };
+    Ok(newest.filter(|state| REFRESHING.contains(&state.as_str())))
 }
 
 /// Sets the smallest and the desired number of instances; the greatest stays.
@@ -170,5 +203,6 @@ fn group(found: &types::AutoScalingGroup) -> Group {
         instances: found.instances().iter().map(instance).collect(),
         suspended: suspended.map(str::to_owned).collect(),
         hooks: Vec::new(),
+        refresh: None,
     }
 }

@@ -107,8 +107,12 @@ fn wanted(cluster: &str, found: &[(Disk, Snapshot)]) -> BTreeSet<Disk> {
     let disk = |etcd: &str, member: String| Disk { cluster: cluster.to_owned(), etcd: etcd.to_owned(), member };
     let mut members_of: BTreeMap<String, BTreeSet<String>> = BTreeMap::new();
     for (of, snapshot) in found {
-        let members = list(snapshot, tags::MEMBERS).into_iter().chain([of.member.clone()]);
-        members_of.entry(of.etcd.clone()).or_default().extend(members);
+        let mut members = list(snapshot, tags::MEMBERS);
+        if members.is_empty() {
+            // a call for several volumes gives it none of its own, and the run may have ended there
+            members = tags::of_kops(&snapshot.tags).map(|(_, members)| members).unwrap_or_default();
+        }
+        members_of.entry(of.etcd.clone()).or_default().extend(members.into_iter().chain([of.member.clone()]));
     }
     let everyone: BTreeSet<String> = members_of.values().flatten().cloned().collect();
     let etcds: BTreeSet<String> = found.iter().flat_map(|(_, snapshot)| list(snapshot, tags::ETCDS)).collect();
@@ -171,6 +175,24 @@ mod tests {
         let taken = [snapshot("snap-1", "main", "a", State::Completed, 1)];
         let missing: Vec<_> = of(&taken)[0].missing.iter().map(ToString::to_string).collect();
         assert_eq!(missing, ["a.etcd-events.k", "b.etcd-events.k", "b.etcd-main.k"]);
+    }
+
+    #[test]
+    fn without_its_own_tags_a_snapshot_names_the_members_by_those_of_kops() {
+        let mut one = snapshot("snap-1", "main", "a", State::Completed, 1);
+        for key in [tags::ETCD, tags::MEMBER, tags::MEMBERS] {
+            one.tags.remove(key);
+        }
+        one.tags.insert(tags::ETCDS.to_owned(), "main".to_owned());
+        one.tags.insert(tags::KOPS_CLUSTER.to_owned(), "k".to_owned());
+        one.tags.insert("k8s.io/etcd/main".to_owned(), "a/a,b,c".to_owned());
+        let missing = |one: &Snapshot| -> Vec<String> {
+            of(std::slice::from_ref(one))[0].missing.iter().map(ToString::to_string).collect()
+        };
+        assert_eq!(missing(&one), ["b.etcd-main.k", "c.etcd-main.k"]);
+        // its own say it better: kops may have gained a member since
+        one.tags.insert(tags::MEMBERS.to_owned(), "a,b".to_owned());
+        assert_eq!(missing(&one), ["b.etcd-main.k"]);
     }
 
     #[test]

@@ -35,8 +35,8 @@ pub const REASON: &str = "etcdbackup/reason";
 pub const RESTORE: &str = "etcdbackup/restore";
 /// The set whose state that run brought back. Retention keeps the set while a volume names it.
 pub const RESTORED_SET: &str = "etcdbackup/restored-set";
-/// On a snapshot: the last run that made a volume of it. Retention keeps it until `cleanup` takes the mark away. A
-/// volume in use has no mark, so this and the volume put aside are the record of a restore.
+/// On a snapshot: the last run that made a volume of it. Retention keeps it until the mark goes, with the last volume
+/// that was put aside. A volume in use has no mark, so this and the volume put aside are the record of a restore.
 pub const RESTORED_BY: &str = "etcdbackup/restored-by";
 /// On a volume that is not in use: since when (RFC 3339). `cleanup` deletes no volume without it.
 pub const PUT_ASIDE: &str = "etcdbackup/put-aside";
@@ -61,6 +61,8 @@ pub const OURS: &str = "etcdbackup/";
 pub const RESERVED: &str = "aws:";
 /// Tags of one resource, and characters of a key and of a value (EC2 User Guide, "Tag restrictions").
 pub const MOST_TAGS: usize = 50;
+/// Tags that a snapshot gets before anything is restored of it: then [`RESTORED_BY`] must have room.
+pub const MOST_TAGS_AT_FIRST: usize = MOST_TAGS - 1;
 pub const LONGEST_KEY: usize = 128;
 pub const LONGEST_VALUE: usize = 256;
 

@@ -9,19 +9,22 @@ mod send;
 use std::collections::BTreeSet;
 
 use futures::{StreamExt, TryStreamExt};
+use jiff::{SignedDuration, Timestamp};
 
 use self::calls::Call;
 use self::send::Sender;
 use super::inventory::{self, Snapshot, State, filter};
-use super::machines;
 use super::marks::{self, Run};
 use super::selection::Wanted;
 use super::tags::{self, Disk};
+use super::{machines, retag};
 use crate::aws::compute::Compute;
 use crate::error::Result;
 
 /// Calls at once.
 const AT_ONCE: usize = 8;
+/// How long the snapshot that a restore took first stands for a volume in use, which is written on.
+const FRESH: SignedDuration = SignedDuration::from_mins(15);
 
 /// How the run tells of what it meets: sentences.
 pub type Tell<'a> = &'a (dyn Fn(String) + Sync);
@@ -37,7 +40,8 @@ pub struct Made {
     pub before: bool,
 }
 
-/// Begins the snapshots of all `volumes`; where the set is `resumed`, of those of which an earlier run has begun none.
+/// Begins the snapshots of all `volumes`; where the set is `resumed`, of those of which an earlier run has begun none
+/// that counts, and the others get the tags that it had no time for.
 ///
 /// # Errors
 /// As [`Compute::explain`]; those that had begun then stay and go on.
@@ -48,10 +52,12 @@ pub async fn take(
     resumed: bool,
     tell: Tell<'_>,
 ) -> Result<Vec<Made>> {
-    let mut made = match resumed {
-        true => begun(volumes, &of_set(compute, run.set).await?),
+    let before = match resumed {
+        true => of_set(compute, run.set).await?,
         false => Vec::new(),
     };
+    let mut made = begun(volumes, &before, run, Timestamp::now());
+    mark_begun(compute, volumes, &before, &made, run).await?;
     let have: BTreeSet<&Disk> = made.iter().map(|made| &made.disk).collect();
     let wanted: Vec<&Wanted> = volumes.iter().filter(|one| !have.contains(&one.disk)).collect();
     let instances = calls::shared_instances(&wanted);
@@ -60,7 +66,7 @@ pub async fn take(
         false => machines::machines(compute, vec![filter("instance-id", instances)]).await?,
     };
     left_out(&wanted, run, tell);
-    let sender = Sender { compute, run, tell };
+    let sender = Sender { compute, run, tell, before: &before };
     let calls = calls::plan(&wanted, &machines, run);
     let work = calls.into_iter().map(|call: Call<'_>| sender.send(call));
     let new: Vec<Vec<Made>> = futures::stream::iter(work).buffer_unordered(AT_ONCE).try_collect().await?;
@@ -83,15 +89,43 @@ pub async fn of_set(compute: &Compute, set: &str) -> Result<Vec<Snapshot>> {
     Ok(found)
 }
 
-/// What an earlier run of the same set left, as far as it did not fail.
-fn begun(volumes: &[Wanted], found: &[Snapshot]) -> Vec<Made> {
+/// What an earlier run of the same set left, as far as it did not fail and still stands for the volume.
+fn begun(volumes: &[Wanted], found: &[Snapshot], run: Run<'_>, now: Timestamp) -> Vec<Made> {
     let of = |one: &Wanted| {
         let snapshot = found.iter().find(|snapshot| {
-            snapshot.disk().as_ref() == Some(&one.disk) && matches!(snapshot.state, State::Pending | State::Completed)
+            snapshot.disk().as_ref() == Some(&one.disk)
+                && matches!(snapshot.state, State::Pending | State::Completed)
+                && !is_outdated(one, snapshot, run, now)
         })?;
         Some(Made { before: true, ..made(one, &snapshot.id) })
     };
     volumes.iter().filter_map(of).collect()
+}
+
+/// Whether a restore took it first, and the volume may have been written for long since.
+fn is_outdated(one: &Wanted, snapshot: &Snapshot, run: Run<'_>, now: Timestamp) -> bool {
+    let is_fresh = snapshot.started.is_some_and(|started| now.duration_since(started) <= FRESH);
+    run.reason.is_some() && one.volume.state == "in-use" && !is_fresh
+}
+
+/// Writes the tags that follow a call for several volumes, where the earlier run ended between the two.
+async fn mark_begun(
+    compute: &Compute,
+    volumes: &[Wanted],
+    found: &[Snapshot],
+    begun: &[Made],
+    run: Run<'_>,
+) -> Result<()> {
+    for made in begun {
+        let lacks =
+            |it: &&Snapshot| it.id == made.id && it.volume == made.volume && !it.tags.contains_key(tags::SOURCE_VOLUME);
+        let one = volumes.iter().find(|one| one.disk == made.disk);
+        if let (Some(snapshot), Some(one)) = (found.iter().find(lacks), one) {
+            let marks = marks::of_snapshot(one, run).tags;
+            retag::create(compute, std::slice::from_ref(&snapshot.id), &marks).await?;
+        }
+    }
+    Ok(())
 }
 
 fn made(one: &Wanted, id: &str) -> Made {

@@ -66,7 +66,11 @@ mod volume_access;
 #[cfg(feature = "volumes")]
 mod volume_changed;
 #[cfg(feature = "volumes")]
+mod volume_cleanup;
+#[cfg(feature = "volumes")]
 mod volume_crashes;
+#[cfg(feature = "volumes")]
+mod volume_groups;
 #[cfg(feature = "volumes")]
 mod volume_list;
 #[cfg(feature = "volumes")]

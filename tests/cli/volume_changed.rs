@@ -97,6 +97,31 @@ fn of_two_restores_of_one_cluster_the_second_waits_for_the_first() {
 }
 
 #[test]
+fn whoever_loses_the_plan_half_way_plans_the_same_set_again() {
+    let world = World::new();
+    // the first disk is put aside, the second not yet
+    refuse(&world, "DeleteTags", 2);
+    assert_eq!(world.sandbox.run(RESTORE).code, Some(1));
+    world.fake.before(|_, _| Fault::None);
+    world.ok("volume plan --set s1 --out other.json");
+    let output = world.ok("volume restore other.json --yes");
+    let start = "aws autoscaling update-auto-scaling-group --auto-scaling-group-name control-plane-eu-west-1a";
+    assert!(output.stderr.contains(start), "{output}");
+    world.fake.state(|state| {
+        state.groups.values_mut().for_each(|group| (group.min, group.desired) = (1, 1));
+        let names: Vec<String> = state.groups.keys().cloned().collect();
+        names.iter().for_each(|name| state.scale(name));
+    });
+    world.assert_restored();
+    let names = world.fake.state(|state| {
+        let live = state.volumes.values().filter(|volume| volume.tags.contains_key("k8s.io/etcd/main"));
+        live.map(|volume| volume.tags["Name"].clone()).collect::<Vec<_>>()
+    });
+    assert!(names.iter().all(|name| name.ends_with(".etcd-main.k.example.com")), "{names:?}");
+    world.assert_never_broken();
+}
+
+#[test]
 fn a_master_that_starts_during_the_exchange_stops_it_before_a_second_volume_is_in_use() {
     let world = World::new();
     world.fake.before({

@@ -6,8 +6,10 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use rustix::process::{Pid, Signal, kill_process};
 
+use crate::aws::Kops;
 use crate::fake_aws::Fault;
 use crate::sandbox::Output;
+use crate::volume_snapshot::value;
 use crate::volume_world::{World, changes};
 
 /// Runs the plugin and sends it `signal` when the `nth` change is done and not yet answered; how it ended, or `None`
@@ -114,6 +116,28 @@ fn whoever_presses_ctrl_c_in_a_snapshot_learns_that_it_goes_on_and_completes_it_
     assert!(output.stderr.ends_with(wanted), "{output}");
     world.ok(line);
     assert_eq!(world.fake.snapshots().len(), 2 + 2);
+}
+
+#[test]
+fn the_snapshots_of_one_instance_get_all_their_tags_from_the_same_command_after_a_death() {
+    let line = "volume snapshot --set s2 --wait";
+    for nth in 1.. {
+        let world = World::of(&Kops::of_one("k.example.com"));
+        let Some(killed) = ended_at(&world, line, nth, Signal::KILL) else {
+            // one call for both volumes, and the tags of each
+            assert_eq!(nth - 1, 1 + 2);
+            return;
+        };
+        assert_eq!(killed.code, None, "{killed}");
+        world.ok(line);
+        let mut taken = world.fake.snapshots();
+        taken.retain(|it| value(it, "etcdbackup/set") == Some("s2"));
+        assert_eq!(taken.len(), 2);
+        for it in &taken {
+            assert_eq!(value(it, "etcdbackup/source-volume"), it.volume_id(), "{nth}: {it:?}");
+            assert_eq!(value(it, "etcdbackup/az"), Some("eu-west-1a"), "{nth}: {it:?}");
+        }
+    }
 }
 
 #[test]

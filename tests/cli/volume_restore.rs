@@ -2,8 +2,9 @@
 
 use insta::assert_snapshot;
 
+use crate::aws::Kops;
 use crate::create_terminal::Terminal;
-use crate::fake_aws::{Fault, Request, throttled};
+use crate::fake_aws::{FakeAws, Fault, Request, State, throttled};
 use crate::sandbox::Output;
 use crate::volume_world::{World, changes};
 
@@ -93,7 +94,7 @@ fn without_a_terminal_nothing_begins_unasked() {
 }
 
 /// Refuses `action` when it is tried without effect.
-fn denied(action: &'static str) -> impl FnMut(&Request, &mut crate::fake_aws::State) -> Fault + Send {
+fn denied(action: &'static str) -> impl FnMut(&Request, &mut State) -> Fault + Send {
     move |request, _| match request.action == action && request.is("DryRun", "true") {
         true => Fault::Refuse(403, "UnauthorizedOperation", "You are not authorized".to_owned()),
         false => Fault::None,
@@ -257,64 +258,57 @@ fn a_plan_of_another_account_or_region_is_refused() {
 }
 
 #[test]
-fn cleanup_deletes_what_was_put_aside_long_enough_and_nothing_else() {
+fn what_was_taken_first_is_taken_again_where_the_volume_was_written_for_long_since() {
     let world = World::new();
-    let aside: Vec<String> = world.first.volumes.keys().cloned().collect();
-    world.ok(RESTORE);
-    world.fake.forget();
-    let list = world.ok("volume cleanup --cluster-name k.example.com");
-    assert!(String::from_utf8_lossy(&list.stdout).matches("stays: it is younger").count() == 2, "{list}");
-    let young = world.ok("volume cleanup plan.json --yes");
-    assert!(young.stdout.is_empty() && young.stderr.contains("stays: it is younger"), "{young}");
-    let shown = world.ok("volume cleanup plan.json --older-than 0");
-    assert!(String::from_utf8_lossy(&shown.stdout).matches("goes").count() == 2, "{shown}");
-    assert!(!world.fake.requests().iter().any(changes));
-    let done = world.ok("volume cleanup plan.json --older-than 0 --yes");
-    let deleted: String = aside.iter().map(|id| format!("volume/{id} deleted\n")).collect();
-    assert_eq!(String::from_utf8_lossy(&done.stdout), deleted);
-    assert!(world.fake.state(|state| aside.iter().all(|id| !state.volumes.contains_key(id))));
-    world.assert_restored();
-    let marked = |state: &mut crate::fake_aws::State| {
-        state.snapshots.values().filter(|snapshot| snapshot.tags.contains_key("etcdbackup/restored-by")).count()
+    let older = |minutes: i64| {
+        world.fake.state(|state| state.snapshots.values_mut().for_each(|snapshot| snapshot.started -= minutes * 60));
     };
-    assert_eq!(world.fake.state(marked), 0);
-    let late = world.sandbox.run(ROLLBACK);
-    assert_eq!(late.code, Some(1), "{late}");
-    assert!(late.stderr.contains("--set pre-restore-"), "{late}");
-}
-
-#[test]
-fn cleanup_leaves_what_a_restore_that_has_not_ended_needs() {
-    let world = World::new();
-    // after the volume of the first disk was put aside
-    world.fake.before({
-        let mut tagged = 0;
-        move |request, _| {
-            tagged += usize::from(request.action == "DeleteTags" && changes(request));
-            if tagged == 2 && request.action == "DeleteTags" && changes(request) {
-                return Fault::Refuse(400, "InvalidParameterValue", "no".to_owned());
-            }
-            Fault::None
-        }
-    });
-    let broken = world.sandbox.run(RESTORE);
-    assert_eq!(broken.code, Some(1), "{broken}");
+    let refuse = |action: &'static str| {
+        world.fake.before(move |request, _| match request.action == action && changes(request) {
+            true => Fault::Refuse(400, "InvalidParameterValue", "no".to_owned()),
+            false => Fault::None,
+        });
+    };
+    refuse("CreateVolume");
+    for (minutes, taken) in [(0, 2), (5, 2), (60, 4)] {
+        older(minutes);
+        let output = world.sandbox.run(RESTORE);
+        assert_eq!((output.code, world.taken_for("pre-restore")), (Some(1), taken), "{output}");
+    }
+    refuse("DeleteTags");
+    assert_eq!(world.sandbox.run(RESTORE).code, Some(1));
     world.fake.before(|_, _| Fault::None);
-    let output = world.ok("volume cleanup plan.json --older-than 0 --yes");
-    assert!(output.stdout.is_empty() && output.stderr.contains("stays: its restore has not ended"), "{output}");
-    world.ok(ROLLBACK);
-    world.assert_as_at_first();
+    // nobody has written since the control plane went down
+    older(60);
+    world.ok(RESTORE);
+    assert_eq!(world.taken_for("pre-restore"), 4);
+    world.assert_restored();
+    world.assert_never_broken();
 }
 
 #[test]
-fn old_volumes_can_be_deleted_as_the_last_step() {
+fn where_the_set_cannot_be_marked_it_is_not_said_that_nothing_was_changed() {
     let world = World::new();
-    world.fake.forget();
-    world.ok(&format!("{RESTORE} --delete-old-volumes"));
-    world.assert_restored();
-    let requests = world.fake.requests();
-    let changed: Vec<&str> =
-        requests.iter().filter(|request| changes(request)).map(|request| request.action.as_str()).collect();
-    assert_eq!(changed[changed.len() - 2..], ["DeleteVolume"; 2]);
-    assert!(world.fake.state(|state| world.first.volumes.keys().all(|id| !state.volumes.contains_key(id))));
+    world.fake.before(|request, _| match request.action == "CreateTags" && changes(request) {
+        true => Fault::Refuse(400, "InvalidParameterValue", "no".to_owned()),
+        false => Fault::None,
+    });
+    let output = world.sandbox.run(RESTORE);
+    assert_eq!(output.code, Some(1), "{output}");
+    assert!(output.stderr.contains("hint: the control plane runs as before"), "{output}");
+    assert!(!output.stderr.contains("nothing was changed"), "{output}");
+}
+
+#[test]
+fn a_snapshot_with_all_the_tags_that_fit_can_be_restored() {
+    let fake = FakeAws::start();
+    let labels = (0..36).map(|n| (format!("label-{n:02}"), "x".to_owned())).collect();
+    Kops { labels, ..Kops::of_one("k.example.com") }.make(&fake);
+    let sandbox = fake.sandbox();
+    for line in ["volume snapshot --set s1 --wait", "volume plan", RESTORE] {
+        let output = sandbox.run(line);
+        assert_eq!(output.code, Some(0), "{output}");
+    }
+    let full = fake.state(|state| state.snapshots.values().filter(|snapshot| snapshot.tags.len() == 50).count());
+    assert_eq!(full, 2);
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_sdk_ec2::types::{Filter, Snapshot};
 use insta::assert_snapshot;
 
-use crate::aws::{Aws, Kops};
+use crate::aws::{Aws, Kops, tag};
 use crate::fake_aws::{self, FakeAws};
 use crate::sandbox::{Output, Sandbox};
 use crate::volume_snapshot::{shown, three_masters, value};
@@ -108,22 +108,22 @@ fn locked_snapshots_and_those_in_use_do_not_stop_the_rest() {
 
 #[test]
 fn what_a_restore_needs_stays() {
-    let fake = with_sets(6);
+    let fake = with_sets(7);
     fake.state(|state| {
-        // a mark on the set, a volume put aside that names it, and a volume that was made of it
+        // a mark on the set, a volume put aside that names it, a volume out of use that was made of it; one in use is
+        // nothing that a restore needs
         let marked = state.snapshots.get_mut("snap-00003-a").unwrap();
         marked.tags.insert("etcdbackup/restored-by".to_owned(), "run-7".to_owned());
     });
-    let volume = |fake: &FakeAws, tags: Vec<aws_sdk_ec2::types::Tag>| {
-        let made = fake.ec2.create_volume().availability_zone("eu-west-1a").size(1).send();
-        let id = fake.block_on(made).unwrap().volume_id().unwrap().to_owned();
-        if !tags.is_empty() {
-            fake.block_on(fake.ec2.create_tags().resources(&id).set_tags(Some(tags)).send()).unwrap();
-        }
+    let volume = |snapshot: Option<&str>, key: &str, value: &str| {
+        let made = fake.ec2.create_volume().availability_zone("eu-west-1a").size(1);
+        let made = fake.block_on(made.set_snapshot_id(snapshot.map(str::to_owned)).send()).unwrap();
+        let tagged = fake.ec2.create_tags().resources(made.volume_id().unwrap()).tags(tag(key, value));
+        fake.block_on(tagged.send()).unwrap();
     };
-    volume(&fake, vec![crate::aws::tag("etcdbackup/restored-set", "set-4")]);
-    let from = fake.ec2.create_volume().availability_zone("eu-west-1a").snapshot_id("snap-00005-b").send();
-    fake.block_on(from).unwrap();
+    volume(None, "etcdbackup/restored-set", "set-4");
+    volume(Some("snap-00005-b"), "etcdbackup/restore", "run-7");
+    volume(Some("snap-00006-b"), "k8s.io/etcd/main", "b/a,b,c");
     let output = ok(fake.sandbox().run("volume prune --keep-last 2 --dry-run -q"));
     let reasons: Vec<String> = shown(&output, &fake)
         .lines()
@@ -136,6 +136,7 @@ fn what_a_restore_needs_stays() {
         "keep restore run-7 is not cleaned up",
         "keep (volume) names it as what was restored",
         "keep (volume) was made of it",
+        "delete no rule keeps it",
         "delete no rule keeps it",
     ];
     assert_eq!(reasons, wanted);
@@ -156,6 +157,10 @@ fn snapshots_of_others_and_unmarked_ones_are_not_even_judged() {
     });
     let output = ok(fake.sandbox().run("volume prune --keep-last 1"));
     assert!(!output.to_string().contains("set-9") && !output.to_string().contains("set-8"), "{output}");
+    // the fake lists those of others all the same
+    let requests = fake.requests();
+    let mut listings = requests.iter().filter(|request| request.action == "DescribeSnapshots");
+    assert!(listings.all(|request| request.is("Owner.1", "self")), "{requests:?}");
     assert_eq!(ids(&fake), ["snap-00001-a", "snap-00001-b", "snap-00001-c", "snap-foreign", "snap-mine"]);
 }
 

@@ -67,4 +67,9 @@ fn a_cluster_is_snapshotted_restored_rolled_back_restored_again_and_cleaned_up()
     // what was restored and what was left are still there as snapshots
     let end = sets(&aws);
     assert_eq!((end.len(), end.values().map(Vec::len).sum()), (3 + 3, 6 * 6), "{end:?}");
+    // and expire as all others, although the volumes in use were made of them
+    ok(&sandbox, "volume prune --keep-last 1");
+    let left = sets(&aws);
+    assert_eq!(left.keys().filter(|set| !set.starts_with("pre-")).collect::<Vec<_>>(), ["s4"]);
+    assert_restored(&aws, &first, &taken["s3"]);
 }

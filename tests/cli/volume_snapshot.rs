@@ -224,8 +224,26 @@ fn a_volume_with_too_many_tags_gets_its_snapshot_and_ours_come_first() {
     assert_eq!(output.code, Some(0), "{output}");
     assert!(output.stderr.contains("are not copied: EC2 allows 50 in all"), "{output}");
     for it in fake.snapshots() {
-        assert_eq!((it.tags().len(), value(&it, "etcdbackup/member")), (50, Some("a")));
+        // a restore has room for its own
+        assert_eq!((it.tags().len(), value(&it, "etcdbackup/member")), (49, Some("a")));
         assert_eq!(value(&it, "KubernetesCluster"), Some(CLUSTER));
+    }
+}
+
+#[test]
+fn volumes_of_one_instance_are_taken_together_where_all_tags_have_room() {
+    // beside these, 6 of kops and 12 of ours
+    for (labels, together) in [(31, true), (32, false), (34, false), (38, false)] {
+        let fake = FakeAws::start();
+        let labels = (0..labels).map(|n| (format!("label-{n:02}"), "x".to_owned())).collect();
+        Kops { labels, ..Kops::of_one(CLUSTER) }.make(&fake);
+        let output = fake.sandbox().run("volume snapshot --wait");
+        assert_eq!(output.code, Some(0), "{output}");
+        assert_eq!(fake.count().contains_key("CreateSnapshots"), together, "{output}");
+        assert_eq!(fake.snapshots().len(), 2);
+        for it in fake.snapshots() {
+            assert_eq!((it.tags().len(), value(&it, "etcdbackup/source-volume")), (49, it.volume_id()), "{output}");
+        }
     }
 }
 

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use aws_sdk_ec2::types::{ResourceType, TagSpecification};
 
 use crate::aws::{Aws, Kops, tag};
-use crate::fake_aws::{FakeAws, Request, State};
+use crate::fake_aws::{FakeAws, Request, Snapshot, State};
 use crate::sandbox::{Output, Sandbox};
 
 /// Two masters with one etcd: the least in which one disk can be done and another not.
@@ -92,9 +92,13 @@ pub struct World {
 
 impl World {
     pub fn new() -> Self {
+        Self::of(&CLUSTER)
+    }
+
+    pub fn of(kops: &Kops) -> Self {
         let fake = FakeAws::start();
-        CLUSTER.make(&fake);
-        let set = take_set(&fake, &CLUSTER, "s1");
+        kops.make(&fake);
+        let set = take_set(&fake, kops, "s1");
         let sandbox = fake.sandbox();
         fake.state(State::tick);
         let first = Shape::of(&fake);
@@ -122,6 +126,11 @@ impl World {
                 .extend(broken.map(|what| format!("{} {}: {what}", request.number, request.action)));
             hook(request, state);
         });
+    }
+
+    /// How many snapshots a restore or a rollback took for this reason.
+    pub fn taken_for(&self, reason: &str) -> usize {
+        self.fake.state(|state| state.snapshots.values().filter(|snapshot| is_for(snapshot, reason)).count())
     }
 
     /// Asserts that no request has broken what must always hold.
@@ -162,10 +171,16 @@ fn broken(first: &Shape, set: &[String], state: &State) -> Option<String> {
     lost_volume.or(lost_snapshot).map(|id| format!("{id} is lost"))
 }
 
+/// Whether a restore or a rollback took a snapshot for this reason.
+pub fn is_for(snapshot: &Snapshot, reason: &str) -> bool {
+    snapshot.tags.get("etcdbackup/reason").is_some_and(|of| of == reason)
+}
+
 /// Whether the request changes something.
 pub fn changes(request: &Request) -> bool {
-    const CHANGES: [&str; 7] = [
+    const CHANGES: [&str; 8] = [
         "CreateSnapshot",
+        "CreateSnapshots",
         "CreateVolume",
         "CreateTags",
         "DeleteTags",

@@ -119,4 +119,8 @@ fn a_node_that_was_never_backed_up_is_missed() {
     assert_eq!(output.code, Some(4), "{output}");
     assert!(output.stderr.contains("node cl1-dc1-r1-sts-2: has no manifest of the tag"), "{output}");
     assert!(output.stderr.contains("is not complete: 2 of 3 nodes are"), "{output}");
+    // long after, nobody can tell it from one that came later
+    let snippet = run(&ring, &format!("cassandra restore-snippet nightly --datacenter dc1 {way}"));
+    assert_eq!(snippet.code, Some(0), "{snippet}");
+    assert!(snippet.stderr.contains("newer or never backed up: cl1-dc1-r1-sts-2\n"), "{snippet}");
 }

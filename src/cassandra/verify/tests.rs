@@ -186,6 +186,19 @@ async fn nodes_that_the_bucket_knows_nothing_of_are_missed() {
 }
 
 #[tokio::test]
+async fn pods_of_today_that_the_backup_has_nothing_of_are_a_warning_and_no_verdict() {
+    let racks = ["elassandra-a-dc1-r1", "cassandra-a-dc1-r1", "a-dc1-r1-sts"];
+    for (layout, rack) in LAYOUTS.into_iter().zip(racks) {
+        let bucket = all_of(layout);
+        let known = |count| Known { pods_now: pods(rack, count), ..Known::default() };
+        let same = look(&bucket, &Place::default(), &known(3)).await.unwrap();
+        assert!(same.complete && same.warnings.is_empty(), "{same:?}");
+        let grown = look(&bucket, &Place::default(), &known(4)).await.unwrap();
+        assert!(grown.complete && grown.warnings[0].ends_with(&format!(": {rack}-3")), "{grown:?}");
+    }
+}
+
+#[tokio::test]
 async fn of_several_runs_of_a_tag_the_newest_counts_as_in_a_restore() {
     let mut bucket = all_of(Layout::Esop);
     let later = esop("a", "dc1", 1, 28, (TAG, 10));

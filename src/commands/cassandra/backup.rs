@@ -194,7 +194,7 @@ async fn known(
         Some(live) => datacenter::pods(session, live, ui).await,
         None => Vec::new(),
     };
-    Ok(Known { nodes: nodes_asked(&output::to_value(done)?), pods })
+    Ok(Known { nodes: nodes_asked(&output::to_value(done)?), pods, ..Known::default() })
 }
 
 /// A backup that the operator reports and the bucket does not have.

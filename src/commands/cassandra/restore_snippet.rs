@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use clap::Args as ClapArgs;
+use kube::api::DynamicObject;
 
 use super::datacenter::{self, TIMEOUT};
 use super::place::{WayFlags, parse_tag};
 use super::proof;
 use crate::cassandra::generations::Generation;
-use crate::cassandra::location::Location;
+use crate::cassandra::location::{Cloud, Location};
 use crate::cassandra::objects::{Names, stored_as};
 use crate::cassandra::restore::{self, Wanted};
 use crate::cassandra::served::{self, Kind, Served};
@@ -23,8 +24,9 @@ use crate::kubernetes::{self, Session};
 /// Print what would restore a backup; nothing is started
 ///
 /// The bucket is looked at first, where its layout is known: a backup that it does
-/// not have whole is exit code 4. The conditions of a restore stand as comments
-/// above the objects. With --generation the cluster is not asked.
+/// not have whole is exit code 4, and pods of the datacenter that it has nothing
+/// of are a warning. The conditions of a restore stand as comments above the
+/// objects. With --generation the cluster is not asked.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES, override_usage = USAGE)]
 pub struct Args {
@@ -84,7 +86,8 @@ Examples:
     --location s3://ring-backups -n ring > restore.yaml
 
 RBAC: get on the operator's datacenters and backups; to tell the operator get on
-customresourcedefinitions, or nothing where OpenAPI tells it
+customresourcedefinitions, or nothing where OpenAPI tells it; to look for nodes
+that were never backed up list on statefulsets.apps
 
 Exit codes: see kubectl etcdbackup --help";
 
@@ -95,6 +98,8 @@ struct Known {
     names: Option<Names>,
     registered: Option<bool>,
     namespace: String,
+    /// Those of the datacenter as it is now, where that was read.
+    pods: Vec<String>,
 }
 
 /// Runs the command.
@@ -123,7 +128,7 @@ pub(super) async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         let wanted = proof::Wanted {
             tag: &args.tag,
             whose: stored_as(known.served.generation, known.names.as_ref(), &args.datacenter),
-            known: verify::Known::default(),
+            known: verify::Known { pods_now: known.pods.clone(), ..verify::Known::default() },
             patience: Duration::ZERO,
         };
         let proved = proof::prove(&wanted, args.location.as_ref(), &args.way, kube, ui)
@@ -144,23 +149,36 @@ async fn known(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Known> {
         let served = Served::assumed(generation);
         let namespace = kubernetes::namespace(kube);
         let datacenters = served.usual_datacenters();
-        return Ok(Known { served, datacenters, names: given, registered: None, namespace });
+        return Ok(Known { served, datacenters, names: given, registered: None, namespace, pods: Vec::new() });
     }
     let session = Session::connect(kube).await?;
     let hint = "or name the operator with --generation, and the cluster is not asked";
     let served = served::find(&session, None).await.map_err(|error| error.hint(hint))?;
     served.notes.iter().for_each(|note| ui.say(note));
     let datacenters = served.datacenters(&session).await?;
-    let names = match given {
-        Some(given) => Some(given),
-        None => match datacenter::read(&session, &datacenters, &args.datacenter).await {
-            Ok(live) => Names::of(served.generation, &args.datacenter, &live.data),
-            // the ring that is to be restored may be gone
-            Err(error) if error.kind() == ErrorKind::NotFound => None,
-            Err(error) => return Err(error),
-        },
+    let live = match &given {
+        Some(_) => None,
+        None => live(args, &session, &datacenters).await?,
     };
+    let pods = match live.as_ref().filter(|_| is_looked_at(args)) {
+        Some(live) => datacenter::pods(&session, live, ui).await,
+        None => Vec::new(),
+    };
+    let names = given.or_else(|| Names::of(served.generation, &args.datacenter, &live?.data));
     let found = session.request(TIMEOUT, served.backup.api(&session).get_metadata_opt(&args.tag)).await?;
     let registered = Some(found.is_some());
-    Ok(Known { served, datacenters, names, registered, namespace: session.namespace })
+    Ok(Known { served, datacenters, names, registered, namespace: session.namespace, pods })
+}
+
+/// The datacenter's object; the ring that is to be restored may be gone.
+async fn live(args: &Args, session: &Session, datacenters: &Kind) -> Result<Option<DynamicObject>> {
+    match datacenter::read(session, datacenters, &args.datacenter).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+        read => read.map(Some),
+    }
+}
+
+/// Whether the bucket will be looked at.
+fn is_looked_at(args: &Args) -> bool {
+    !args.no_verify && args.location.as_ref().is_some_and(|location| location.cloud == Cloud::Aws)
 }

@@ -72,7 +72,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
         Some(labels) => pods::of(&Session::connect(kube).await?, labels).await?,
         None => Vec::new(),
     };
-    let known = Known { nodes: args.nodes, pods };
+    let known = Known { nodes: args.nodes, pods, ..Known::default() };
     let mut bucket = args.bucket.open(kube, ui).await?;
     let report =
         proof::look(&mut bucket, &args.bucket.place(), &args.tag, &known, ui).await.map_err(Missed::into_error)?;

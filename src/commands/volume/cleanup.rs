@@ -21,8 +21,9 @@ use crate::volume::tags;
 ///
 /// Shows which go and which stay, and why; deletes with --yes. It is the only
 /// command that deletes a volume, and it deletes none without the mark that this
-/// program put it aside, with tags of kops, attached, or of a disk that has no
-/// volume in use. Volumes deleted here cannot be rolled back to.
+/// program put it aside, with tags of kops, attached, of a disk that has no
+/// volume in use, or of which no snapshot taken first is completed. Volumes
+/// deleted here cannot be rolled back to.
 #[derive(Debug, Clone, ClapArgs)]
 #[command(after_long_help = EXAMPLES)]
 pub struct Args {
@@ -67,7 +68,7 @@ Exit codes: see kubectl etcdbackup --help";
 /// Runs the command.
 ///
 /// # Errors
-/// As [`file::read`] and [`cleanup::delete`].
+/// As [`file::read`], [`cleanup::judge`] and [`cleanup::delete`].
 pub async fn run(args: Args, ui: &Ui) -> Result<()> {
     let of = args.plan.as_deref().map(file::read).transpose()?;
     let compute = match &of {
@@ -77,7 +78,7 @@ pub async fn run(args: Args, ui: &Ui) -> Result<()> {
     let cluster = of.as_ref().map(|plan| plan.cluster.clone()).or(args.cluster_name).unwrap_or_default();
     let run = of.as_ref().map(|plan| plan.run.as_str());
     let (now, volumes) = (Timestamp::now(), plan::volumes(&compute, &cluster, &[]).await?);
-    let verdicts = cleanup::verdicts(&volumes, run, args.older_than, now);
+    let verdicts = cleanup::judge(&compute, &volumes, run, args.older_than, now).await?;
     if verdicts.is_empty() {
         ui.say(format!("no volume of cluster {cluster} has been put aside"));
     }

@@ -66,16 +66,16 @@ Examples:
   # the state before somebody deleted a namespace
   kubectl etcdbackup volume plan --before 2026-02-03T04:05:06Z --out before.json
 
-  # this set, in zone b because zone a is down
+  # this set; zone a is down, and its master has been moved to zone d
   kubectl etcdbackup volume plan --set 20260203-040506 \\
-    --az-map eu-west-1a=eu-west-1b
+    --az-map eu-west-1a=eu-west-1d
 
   # with a group that does not have the tags of kops
   kubectl etcdbackup volume plan --asg masters-a --account 123456789012
 
 RBAC: none in Kubernetes. In AWS: ec2:DescribeSnapshots, ec2:DescribeVolumes,
 ec2:DescribeAvailabilityZones, autoscaling:DescribeAutoScalingGroups,
-autoscaling:DescribeLifecycleHooks
+autoscaling:DescribeInstanceRefreshes, autoscaling:DescribeLifecycleHooks
 
 Exit codes: see kubectl etcdbackup --help";
 

@@ -146,12 +146,17 @@ async fn execute(args: &Args, plan: &Plan, set: &str, ui: &Ui) -> Result<()> {
         None => completion::listed(&compute, set, &made).await?,
     };
     warn_of_spread(&found, set, ui);
+    let is_whole = warn_of_gaps(&found, &made, set, ui);
     show::document(args.output, set, &found, &made, ui)?;
     if plan.wait.is_none() {
         ui.hint(format!("kubectl etcdbackup volume list shows when set {set} is complete"));
         return Ok(());
     }
-    ui.say(format!("set {set} is complete: {}", count(made.len(), "snapshot")));
+    let snapshots = count(made.len(), "snapshot");
+    ui.say(match is_whole {
+        true => format!("set {set} is complete: {snapshots}"),
+        false => format!("completed {snapshots} of set {set}"),
+    });
     match &plan.keep {
         Some(rules) => expire(&compute, &chosen, args, set, rules, ui).await,
         None => Ok(()),
@@ -166,6 +171,9 @@ async fn begin(compute: &Compute, chosen: &Chosen, args: &Args, set: &str, ui: &
     let made = made.map_err(|error| {
         error.hint(format!("what had begun of set {set} stays; run it again with --set {set} to go on"))
     })?;
+    if made.iter().all(|one| one.before) {
+        ui.warn(format!("nothing was taken: set {set} was there already"));
+    }
     if args.output.is_none() {
         for one in &made {
             let how = if one.before { "unchanged" } else { "created" };
@@ -182,6 +190,19 @@ fn warn_of_spread(found: &[Snapshot], id: &str, ui: &Ui) {
         let seconds = set.spread().as_secs();
         ui.warn(format!("the snapshots of set {id} began {seconds} s apart: they are not of one moment"));
     }
+}
+
+/// Whether the set has a snapshot of every member that it names: without that, nothing restores it.
+fn warn_of_gaps(found: &[Snapshot], made: &[Made], id: &str, ui: &Ui) -> bool {
+    let Some(set) = set::of(found).into_iter().find(|set| set.id == id) else { return true };
+    // EC2 lists new snapshots late
+    let missing = set.missing.iter().filter(|disk| !made.iter().any(|one| one.disk == **disk));
+    let missing: Vec<String> = missing.map(ToString::to_string).collect();
+    if !missing.is_empty() {
+        let lacks = missing.join(", ");
+        ui.warn(format!("set {id} lacks {lacks}: volume plan restores whole sets only, such as volume schedule takes"));
+    }
+    missing.is_empty()
 }
 
 async fn expire(compute: &Compute, chosen: &Chosen, args: &Args, set: &str, rules: &Rules, ui: &Ui) -> Result<()> {

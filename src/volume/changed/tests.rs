@@ -15,9 +15,11 @@ fn what_is_as_it_was_planned_stands_in_nobodys_way() {
 #[test]
 fn what_others_changed_since_the_plan_is_refused_with_what_helps() {
     type Change = fn(&mut Now);
-    let cases: [(Change, &str); 7] = [
+    let cases: [(Change, &str); 9] = [
         (|now| now.groups[0].size.desired = 3, "was of min 1 max 2 desired 1 when the plan was made"),
         (|now| now.groups.push(group("c")), "has the group masters-c, which the plan does not know"),
+        (|now| drop(now.groups.remove(1)), "the group masters-b of the plan is gone"),
+        (|now| now.groups[0].refresh = Some("Baking".to_owned()), "cancel-instance-refresh"),
         (|now| now.groups[0].instances[0].protected = true, "set-instance-protection"),
         (|now| now.groups[1].suspended.push("Launch".to_owned()), "--scaling-processes Launch"),
         (|now| now.volumes.push(volume("vol-c", "main", "c")), "vol-c is the volume of c.etcd-main.k"),
@@ -48,6 +50,13 @@ fn a_run_that_goes_on_finds_its_own_changes_and_no_others() {
     now.groups[1].size.desired = 2;
     // of an instance that is gone
     now.volumes[0].attachments[0].instance = "i-gone".to_owned();
+    assert!(since_plan(&plan(), &now).is_ok());
+}
+
+#[test]
+fn a_run_that_goes_on_does_without_a_group_that_is_gone() {
+    let mut now = Now { begun: true, alive: Vec::new(), ..same() };
+    now.groups.pop();
     assert!(since_plan(&plan(), &now).is_ok());
 }
 

@@ -15,7 +15,7 @@ pub struct Found {
     pub region: String,
     pub cluster: String,
     pub sets: Vec<Set>,
-    /// Volumes of the cluster, in use and put aside.
+    /// Volumes of the etcds of the cluster, in use and put aside.
     pub volumes: Vec<Volume>,
     pub groups: Vec<Group>,
     /// Availability zones that can be used.
@@ -40,22 +40,21 @@ pub async fn find(compute: &Compute, cluster: Option<&str>, groups: &[String]) -
     found.dedup_by(|a, b| a.name == b.name);
     for group in &mut found {
         group.hooks = scaling::hooks(compute, &group.name).await?;
+        group.refresh = scaling::refresh(compute, &group.name).await?;
     }
     let zones = zones(compute).await?;
     let (account, region) = (compute.identity.account.clone(), compute.region.clone());
     Ok(Found { account, region, cluster, sets, volumes, groups: found, zones })
 }
 
-/// The volumes of a cluster: in use by the tags of kops, staged or put aside by ours, or one of `ids`.
+/// The volumes of the etcds of a cluster: in use by the tags of kops, staged or put aside by ours, or one of `ids`.
 ///
 /// # Errors
 /// As [`Compute::explain`].
 pub async fn volumes(compute: &Compute, cluster: &str, ids: &[String]) -> Result<Vec<Volume>> {
-    let mut asked = vec![
-        filter(format!("tag:{}", tags::KOPS_CLUSTER), [cluster]),
-        filter("tag-key", [format!("{}{cluster}", tags::KOPS_OWNED)]),
-        filter(format!("tag:{}", tags::CLUSTER), [cluster]),
-    ];
+    // those of PersistentVolumes, which are many, have the cluster's tags too
+    let mut asked =
+        vec![filter("tag-key", [format!("{}*", tags::KOPS_ETCD)]), filter(format!("tag:{}", tags::CLUSTER), [cluster])];
     if !ids.is_empty() {
         asked.push(filter("volume-id", ids.iter().cloned()));
     }
@@ -63,7 +62,7 @@ pub async fn volumes(compute: &Compute, cluster: &str, ids: &[String]) -> Result
     for filter in asked {
         found.extend(inventory::volumes(compute, vec![filter]).await?);
     }
-    // EC2 takes * and ? in a name for any
+    // others of this account have etcds too, and EC2 takes * and ? in a name for any
     found.retain(|volume| is_of(volume, cluster) || ids.contains(&volume.id));
     found.sort_by(|a, b| a.id.cmp(&b.id));
     found.dedup_by(|a, b| a.id == b.id);

@@ -153,6 +153,13 @@ fn zone(
         );
         return None;
     };
+    let is_copy = snapshot.tags.get(tags::SOURCE_VOLUME).is_some_and(|source| *source != snapshot.volume);
+    if old.is_none() && is_copy && !wish.zones.contains_key(&was) {
+        problems.add(
+            format!("{} is a copy: its zone may be another account's or region's", snapshot.id),
+            format!("say it: --az-map {was}=ZONE"),
+        );
+    }
     let zone = wish.zones.get(&was).cloned().unwrap_or(was);
     if !found.zones.contains(&zone) {
         problems.add(
@@ -167,8 +174,12 @@ fn zone(
 fn live_tags(disk: &Disk, snapshot: &Snapshot, old: Option<&Volume>, problems: &mut Problems) -> Option<Tags> {
     let of = old.map_or(&snapshot.tags, |old| &old.tags);
     let foreign = |key: &&String| !key.starts_with(tags::OURS) && !key.starts_with(tags::RESERVED);
-    let kept: Tags =
+    let mut kept: Tags =
         of.iter().filter(|(key, _)| foreign(key)).map(|(key, value)| (key.clone(), value.clone())).collect();
+    // a restore that broke off may have renamed it
+    let original =
+        |(key, value): (&String, &String)| Some((key.strip_prefix(tags::ORIGINAL)?.to_owned(), value.clone()));
+    kept.extend(of.iter().filter_map(original));
     if tags::of_kops(&kept).map(|(found, _)| found).as_ref() != Some(disk) {
         problems.add(
             format!("the volume of {disk} is gone, and {} does not have its tags of kops", snapshot.id),
@@ -224,6 +235,7 @@ fn warnings_of(found: &Found, set: &Set, disks: &[DiskPlan]) -> Vec<String> {
             warnings.push(format!("no group of the control plane starts instances in {}", disk.new.zone));
         }
     }
+    warnings.extend(crowded(found, disks));
     let unfinished = found.volumes.iter().filter(|volume| volume.tags.contains_key(tags::REPLACED_BY));
     for volume in unfinished.filter(|volume| is_gone(found, volume)) {
         let run = volume.tags.get(tags::RESTORE).map(String::as_str).unwrap_or_default();
@@ -241,6 +253,24 @@ fn warnings_of(found: &Found, set: &Set, disks: &[DiskPlan]) -> Vec<String> {
     warnings.sort();
     warnings.dedup();
     warnings
+}
+
+/// Members of one etcd that come into one zone, where fewer instances run: etcd's manager looks for a volume of its
+/// etcd and its zone, and not for one of a member.
+fn crowded(found: &Found, disks: &[DiskPlan]) -> Vec<String> {
+    let mut members: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    for disk in disks {
+        *members.entry((disk.etcd.as_str(), disk.new.zone.as_str())).or_default() += 1;
+    }
+    let warning = |((etcd, zone), count): ((&str, &str), usize)| {
+        let here = found.groups.iter().filter(|group| group.zones.iter().any(|of| of == zone));
+        let running = usize::try_from(here.map(|group| group.size.desired).sum::<i32>()).unwrap_or_default();
+        let run = if running == 1 { "1 instance runs".to_owned() } else { format!("{running} instances run") };
+        (count > running.max(1)).then(|| {
+            format!("{count} members of etcd {etcd} are in {zone}, where {run}: etcd's manager may mount either")
+        })
+    };
+    members.into_iter().filter_map(warning).collect()
 }
 
 /// Whether the disk of a volume that was put aside has no volume in use.

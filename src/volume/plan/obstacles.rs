@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::volume::inventory::Volume;
-use crate::volume::scaling::Group;
+use crate::volume::scaling::{Group, Instance};
 use crate::volume::tags::Disk;
 
 /// Of a group, the processes without which it does not change its size.
@@ -39,15 +39,12 @@ impl Problems {
 
 /// What keeps a group from ending its instances, or from starting others.
 pub fn of_group(group: &Group, problems: &mut Problems) {
+    of_instances(group, problems);
     let name = &group.name;
-    let protected: Vec<&str> = group.instances.iter().filter(|one| one.protected).map(|one| one.id.as_str()).collect();
-    if !protected.is_empty() {
-        let ids = protected.join(" ");
+    if let Some(state) = &group.refresh {
         problems.add(
-            format!("{ids} is protected from scale-in in {name}"),
-            format!(
-                "aws autoscaling set-instance-protection --no-protected-from-scale-in --auto-scaling-group-name {name} --instance-ids {ids}"
-            ),
+            format!("{name} replaces its instances: its instance refresh is {state}"),
+            format!("aws autoscaling cancel-instance-refresh --auto-scaling-group-name {name}"),
         );
     }
     let stuck: Vec<&str> =
@@ -59,6 +56,32 @@ pub fn of_group(group: &Group, problems: &mut Problems) {
                 "aws autoscaling resume-processes --auto-scaling-group-name {name} --scaling-processes {}",
                 stuck.join(" ")
             ),
+        );
+    }
+}
+
+/// Instances that a group does not end, whatever its size is.
+fn of_instances(group: &Group, problems: &mut Problems) {
+    let name = &group.name;
+    let ids = |test: fn(&Instance) -> bool| {
+        let ids: Vec<&str> = group.instances.iter().filter(|one| test(one)).map(|one| one.id.as_str()).collect();
+        ids.join(" ")
+    };
+    let protected = ids(|one| one.protected);
+    if !protected.is_empty() {
+        problems.add(
+            format!("{protected} is protected from scale-in in {name}"),
+            format!(
+                "aws autoscaling set-instance-protection --no-protected-from-scale-in --auto-scaling-group-name {name} --instance-ids {protected}"
+            ),
+        );
+    }
+    // EnteringStandby too
+    let standby = ids(|one| one.state.contains("Standby"));
+    if !standby.is_empty() {
+        problems.add(
+            format!("{standby} is in standby in {name}, which does not end it"),
+            format!("aws autoscaling exit-standby --auto-scaling-group-name {name} --instance-ids {standby}"),
         );
     }
 }

@@ -88,6 +88,7 @@ pub fn group(member: &str) -> Group {
         instances: vec![instance],
         suspended: Vec::new(),
         hooks: Vec::new(),
+        refresh: None,
     }
 }
 
@@ -166,6 +167,16 @@ fn tags_of_ours_on_a_snapshot_take_no_room_on_the_volume_that_is_made_of_it() {
 }
 
 #[test]
+fn a_volume_that_another_restore_has_renamed_has_its_own_name_in_the_plan() {
+    let mut world = World::new();
+    let half = &mut world.found.volumes[0].tags;
+    let name = half.insert("Name".to_owned(), "a before restore r0".to_owned()).unwrap();
+    half.insert(format!("{}Name", tags::ORIGINAL), name);
+    half.insert(tags::RESTORE.to_owned(), "r0".to_owned());
+    assert_eq!(world.make().unwrap().disks[0].tags, kops("main", "a"));
+}
+
+#[test]
 fn the_newest_complete_set_is_taken_and_never_one_that_a_restore_took_first() {
     let mut world = World::new();
     world.snapshots.push(snapshot("snap-c", "main", "a", "s2", 200));
@@ -190,12 +201,20 @@ fn the_newest_complete_set_is_taken_and_never_one_that_a_restore_took_first() {
 #[test]
 fn what_cannot_end_well_is_refused_with_what_helps() {
     type Change = fn(&mut World);
-    let cases: [(Change, &str); 13] = [
+    let cases: [(Change, &str); 16] = [
         (|world| world.snapshots[1].started = Timestamp::from_second(200).ok(), "--max-spread 100s"),
         (|world| world.snapshots[1].tier = "archive".to_owned(), "restore-snapshot-tier --snapshot-id snap-b"),
         (|world| drop(world.found.zones.remove(0)), "--az-map eu-west-1a=ZONE"),
         (|world| world.found.volumes[0].attachments[0].delete_on_termination = true, "modify-instance-attribute"),
         (|world| world.found.groups[1].instances[0].protected = true, "set-instance-protection"),
+        (
+            |world| world.found.groups[1].instances[0].state = "Standby".to_owned(),
+            "exit-standby --auto-scaling-group-name masters-b --instance-ids i-b",
+        ),
+        (
+            |world| world.found.groups[1].refresh = Some("InProgress".to_owned()),
+            "cancel-instance-refresh --auto-scaling-group-name masters-b",
+        ),
         (|world| world.found.volumes.push(volume("vol-c", "main", "a")), "more than one volume: vol-a vol-c"),
         (|world| world.found.volumes.push(volume("vol-c", "main", "c")), "vol-c is the volume of c.etcd-main.k"),
         (|world| drop(world.found.groups.remove(1)), "attached to i-b, which is in no Auto Scaling group"),
@@ -214,6 +233,13 @@ fn what_cannot_end_well_is_refused_with_what_helps() {
                 world.snapshots[0].tags.remove(tags::ZONE);
             },
             "does not say in which zone",
+        ),
+        (
+            |world| {
+                world.found.volumes.clear();
+                world.snapshots[0].tags.insert(tags::SOURCE_VOLUME.to_owned(), "vol-of-others".to_owned());
+            },
+            "say it: --az-map eu-west-1a=ZONE",
         ),
         (
             |world| {
@@ -248,6 +274,33 @@ fn a_zone_may_be_replaced_by_another() {
     assert_eq!([&plan.disks[0].new.zone, &plan.disks[1].new.zone], ["eu-west-1c", "eu-west-1b"]);
     let warned = |text: &str| plan.warnings.iter().any(|warning| warning.contains(text));
     assert!(warned("in another zone, eu-west-1c") && warned("no group of the control plane"), "{:?}", plan.warnings);
+}
+
+#[test]
+fn the_zone_of_a_copy_is_the_one_that_somebody_says() {
+    let mut world = World::new();
+    world.snapshots[0].tags.insert(tags::SOURCE_VOLUME.to_owned(), "vol-of-others".to_owned());
+    // the volume itself says where it is
+    assert_eq!(world.make().unwrap().disks[0].new.zone, "eu-west-1a");
+    world.found.volumes.clear();
+    assert!(world.refused().contains("snap-a is a copy"), "{}", world.refused());
+    world.wish.zones = BTreeMap::from([("eu-west-1a".to_owned(), "eu-west-1a".to_owned())]);
+    assert_eq!(world.make().unwrap().disks[0].new.zone, "eu-west-1a");
+}
+
+#[test]
+fn more_members_in_a_zone_than_masters_are_warned_of() {
+    let mut world = World::new();
+    let warned = |world: &World| {
+        let wanted = "2 members of etcd main are in eu-west-1b, where 1 instance runs";
+        world.make().unwrap().warnings.iter().any(|warning| warning.contains(wanted))
+    };
+    assert!(!warned(&world));
+    world.wish.zones = BTreeMap::from([("eu-west-1a".to_owned(), "eu-west-1b".to_owned())]);
+    assert!(warned(&world), "{:?}", world.make());
+    // a cluster may have all its masters in one zone
+    world.found.groups[0].zones = vec!["eu-west-1b".to_owned()];
+    assert!(!warned(&world), "{:?}", world.make());
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::volume::machines::Machine;
 use crate::volume::marks::{self, Run};
 use crate::volume::selection::Wanted;
-use crate::volume::tags::{self, MOST_TAGS, RESERVED};
+use crate::volume::tags::{self, MOST_TAGS_AT_FIRST, RESERVED};
 
 /// One call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,12 +52,13 @@ fn instance(one: &Wanted) -> Option<&str> {
 }
 
 /// All snapshots of one call get the same tags of ours; what tells them apart at once is what EC2 copies from the
-/// volumes. So it must be tags of kops that say whose disk it is, and all of them must have room.
+/// volumes. So it must be tags of kops that say whose disk it is, and all of them must have room, with those of ours
+/// that are written after the call.
 fn may_be_shared(one: &Wanted, machine: &Machine, run: Run<'_>) -> bool {
-    let copied = one.volume.tags.keys().filter(|key| !key.starts_with(RESERVED)).count();
-    let common = marks::of_run(&one.disk.cluster, run).len();
+    let written = marks::of_snapshot(one, run).tags;
+    let copied = one.volume.tags.keys().filter(|key| !key.starts_with(RESERVED) && !written.contains_key(*key)).count();
     let said_by_kops = tags::of_kops(&one.volume.tags).is_some_and(|(disk, _)| disk == one.disk);
-    said_by_kops && copied + common <= MOST_TAGS && machine.root.as_ref() != Some(&one.volume.id)
+    said_by_kops && written.len() + copied <= MOST_TAGS_AT_FIRST && machine.root.as_ref() != Some(&one.volume.id)
 }
 
 #[cfg(test)]
@@ -120,7 +121,8 @@ mod tests {
 
     #[test]
     fn a_volume_whose_tags_have_no_room_or_that_is_the_root_is_a_call_of_its_own() {
-        let all = [wanted("m", "main", "i-1", 45), wanted("e", "events", "i-1", 44), wanted("c", "cilium", "i-1", 44)];
+        // 8 of ours and 2 of kops beside these, and room for one more
+        let all = [wanted("m", "main", "i-1", 40), wanted("e", "events", "i-1", 39), wanted("c", "cilium", "i-1", 39)];
         assert_eq!(calls(&all, &[machine("i-1", &["root", "m", "e", "c"])]), ["i-1-m:e+c", "m"]);
         assert_eq!(calls(&all, &[machine("i-1", &["e", "m", "c"])]), ["m", "e", "c"]);
     }

@@ -11,6 +11,7 @@ use super::calls::Call;
 use super::{Made, Tell, made, of_set};
 use crate::aws::compute::Compute;
 use crate::error::{Error, Result};
+use crate::volume::inventory::Snapshot;
 use crate::volume::marks::{self, Run};
 use crate::volume::retag::{self, specification};
 use crate::volume::selection::Wanted;
@@ -28,6 +29,8 @@ pub struct Sender<'a> {
     pub compute: &'a Compute,
     pub run: Run<'a>,
     pub tell: Tell<'a>,
+    /// What an earlier run of the same set left: no call of this one made it.
+    pub before: &'a [Snapshot],
 }
 
 /// What a call came to that brought no reply with snapshots.
@@ -162,7 +165,8 @@ impl Sender<'_> {
         let mut found = Vec::new();
         for _ in 0..LOOKS {
             tokio::time::sleep(LOOK_AGAIN).await;
-            let there = of_set(self.compute, self.run.set).await?;
+            let mut there = of_set(self.compute, self.run.set).await?;
+            there.retain(|it| self.before.iter().all(|before| before.id != it.id));
             let of_it = |one: &&Wanted| Some(made(one, &there.iter().find(|it| it.volume == one.volume.id)?.id));
             found = of.iter().filter_map(of_it).collect();
             if found.len() == of.len() {

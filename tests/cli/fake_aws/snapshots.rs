@@ -1,22 +1,22 @@
 //! Snapshots.
 
 use super::ec2::{done, one, specified, tag_set, time};
-use super::state::{Snapshot, State, Tags, missing};
+use super::state::{Snapshot, State, Tags, missing, over};
 use super::xml::{list, optional, page, text};
 use super::{Refusal, Request, filter};
 
-pub fn describe(state: &State, request: &Request) -> Result<String, Refusal> {
-    let (ids, owners) = (request.list("SnapshotId"), request.list("Owner"));
+/// All that match, whoever owns them: moto does not look at the owner either, and the plugin must.
+pub fn describe(state: &mut State, request: &Request) -> Result<String, Refusal> {
+    let ids = request.list("SnapshotId");
     let filters = request.filters("Filter", "Value");
     if let Some(id) = ids.iter().find(|id| !state.snapshots.contains_key(*id)) {
         return Err(missing(id));
     }
-    let owned = |snapshot: &Snapshot| {
-        let own = snapshot.owner == state.account;
-        owners.is_empty() || owners.iter().any(|owner| (owner == "self" && own) || *owner == snapshot.owner)
-    };
     let mut found = Vec::new();
-    for (id, snapshot) in &state.snapshots {
+    for (id, snapshot) in &mut state.snapshots {
+        if !over(&mut snapshot.hidden) {
+            continue;
+        }
         let field = |name: &str| match name {
             "snapshot-id" => one(id),
             "status" => one(&snapshot.status),
@@ -26,7 +26,7 @@ pub fn describe(state: &State, request: &Request) -> Result<String, Refusal> {
             "storage-tier" => one(&snapshot.tier),
             _ => None,
         };
-        let asked = (ids.is_empty() || ids.contains(id)) && owned(snapshot);
+        let asked = ids.is_empty() || ids.contains(id);
         if asked && filter::matches(&filters, &snapshot.tags, field)? {
             found.push(shown(id, snapshot, "status"));
         }
@@ -82,6 +82,7 @@ fn take(state: &mut State, volume: &str, description: &str, tags: Tags) -> Strin
         status: "pending".to_owned(),
         message: None,
         left: state.snapshot_takes,
+        hidden: state.snapshots_hide,
         started: state.now,
         size: of.size,
         encrypted: of.encrypted,

@@ -21,6 +21,8 @@ pub struct State {
     pub volume_takes: u32,
     pub launch_takes: u32,
     pub termination_takes: u32,
+    /// Listings in which a new snapshot is not there yet.
+    pub snapshots_hide: u32,
     /// Whether new snapshots end in an error.
     pub snapshots_fail: bool,
     /// Whether the key of encrypted volumes turns out unusable: they were accepted, and end in an error.
@@ -68,6 +70,8 @@ pub struct Snapshot {
     pub status: String,
     pub message: Option<String>,
     pub left: u32,
+    /// Listings in which it is not there yet.
+    pub hidden: u32,
     pub started: i64,
     pub size: i32,
     pub encrypted: bool,
@@ -126,6 +130,7 @@ impl State {
             volume_takes: 0,
             launch_takes: 0,
             termination_takes: 0,
+            snapshots_hide: 0,
             snapshots_fail: false,
             kms_fails: false,
             policy: None,
@@ -227,7 +232,7 @@ impl State {
         }
     }
 
-    /// The volumes with the live tags of each disk, as `CLUSTER ETCD MEMBER ZONE`: never more than one.
+    /// The volumes with the live tags of each disk, as `CLUSTER ETCD MEMBER`: never more than one, in whatever zone.
     pub fn live(&self) -> BTreeMap<String, Vec<String>> {
         let mut live: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for (id, volume) in &self.volumes {
@@ -235,7 +240,7 @@ impl State {
             for (etcd, value) in etcds {
                 let cluster = volume.tags.get("KubernetesCluster").map_or("", String::as_str);
                 let member = value.split('/').next().unwrap_or_default();
-                live.entry(format!("{cluster} {etcd} {member} {}", volume.zone)).or_default().push(id.clone());
+                live.entry(format!("{cluster} {etcd} {member}")).or_default().push(id.clone());
             }
         }
         live
@@ -262,7 +267,8 @@ pub fn missing(id: &str) -> Refusal {
     }
 }
 
-fn over(left: &mut u32) -> bool {
+/// Whether this count has ended; else it is one less.
+pub fn over(left: &mut u32) -> bool {
     let over = *left == 0;
     *left = left.saturating_sub(1);
     over
