@@ -37,7 +37,7 @@ test test-unit krew-test soak:
 .PHONY: bench
 bench:
 	cargo build --profile dist --bin kubectl-etcdbackup
-	PLUGIN="$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/dist/kubectl-etcdbackup" bash -c "benches/run && benches/verify"
+	PLUGIN="$(CARGO_TARGET_DIR)/$(CARGO_BUILD_TARGET)/dist/kubectl-etcdbackup" bash -c "benches/run && benches/verify && benches/newest && benches/cluster"
 
 .PHONY: build image
 build:

@@ -14,6 +14,9 @@ use aws_sdk_s3::Client;
 use aws_sdk_s3::config::{RequestChecksumCalculation, ResponseChecksumValidation};
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::operation::head_object::HeadObjectOutput;
+use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
@@ -182,6 +185,16 @@ impl S3 {
             Err(error) if error.as_service_error().is_some_and(|cause| cause.is_not_found()) => Ok(None),
             Err(error) => Err(explain(&error, &format!("looking at {}", self.url(key)), self)),
         }
+    }
+
+    /// The store's CRC-64/NVME of a whole object, where an `etag` is given of the object that has it; `None` where the
+    /// store has none or does not tell: it may want a right to the key of an encrypted one.
+    pub async fn crc64(&self, key: &str, etag: Option<&str>) -> Option<u64> {
+        let request = self.client.head_object().bucket(&self.bucket).key(key).set_if_match(etag.map(str::to_owned));
+        let head = request.checksum_mode(ChecksumMode::Enabled).send().await.ok()?;
+        let whole = matches!(head.checksum_type(), None | Some(ChecksumType::FullObject));
+        let bytes = STANDARD.decode(head.checksum_crc64_nvme().filter(|_| whole)?).ok()?;
+        bytes.try_into().ok().map(u64::from_be_bytes)
     }
 
     /// A few bytes of an object, where an `etag` is given only of the object that has it; `range` as in HTTP.

@@ -179,7 +179,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     check(&args)?;
     signals::bear_file_limit();
     if args.pv.print_manual {
-        return until_interrupted(pv::print_manual(args.cluster(), &args.pv, kube, ui)).await;
+        return until_interrupted(print_manual(&args, kube, ui)).await;
     }
     let helpers = Helpers::default();
     let got = get(&args, kube, &helpers, ui).await;
@@ -187,9 +187,18 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     got
 }
 
+async fn print_manual(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
+    let kube = &kube.until_answered();
+    let printed = pv::print_manual(args.cluster(), &args.pv, kube, ui).await;
+    printed.map_err(|error| disaster::advise(error, "get", args.cluster(), &args.s3, kube))
+}
+
 async fn get(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Result<()> {
     let again = Again::typed();
-    let kube = &kube.with_another_way(args.s3.place.bucket.is_some());
+    let kube = &match args.is_pv() {
+        true => kube.until_answered(),
+        false => kube.with_another_way(args.s3.place.bucket.is_some()),
+    };
     if args.from == From::Service {
         kube.patience.lift();
     }
@@ -233,7 +242,7 @@ async fn get(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Resul
 fn unfound(error: Error, args: &Args, kube: &KubeFlags) -> Error {
     match error.kind() {
         ErrorKind::Interrupted => error.hint("no file was written; run it again"),
-        _ if args.dir.is_some() || args.service_url.is_some() || args.is_pv() => error,
+        _ if args.dir.is_some() || args.service_url.is_some() => error,
         _ => disaster::advise(error, "get", args.cluster(), &args.s3, kube),
     }
 }
@@ -297,7 +306,10 @@ async fn fetch(found: &Found, target: &Target, args: &Args, stop: &CancellationT
     if *target == Target::Stdout {
         stdout::look(&origin, named, stop, ui).await?;
     }
-    let check = move |file: &File, proof: &Proof| truth::revision_of(&LocalFile::of(file, proof.size), named);
+    let check = move |file: &File, proved: &Result<Proof>| match proved {
+        Ok(proof) => truth::revision_of(&LocalFile::of(file, proof.size), named),
+        Err(_) => Ok(()),
+    };
     let proof = download::fetch_checked(origin, target, &args.transfer.over(how), advance, stop, check).await;
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
     proof
@@ -320,8 +332,10 @@ async fn advise(error: Error, found: &Found, target: &Target, args: &Args, again
     let error = error.context(format!("{} from {}", found.item.name, found.item.location()));
     let older = |revision: u64| again.with("--revision", Some(&revision.to_string()));
     match until_interrupted(found.older()).await {
-        Err(unknown) => error
-            .hint(format!("{left}; run it again; which are older: kubectl etcdbackup list ({})", unknown.message())),
+        Err(unknown) => {
+            let list = again.listing();
+            error.hint(format!("{left}; run it again; which are older: {list} (not known here: {})", unknown.message()))
+        }
         Ok(Some(revision)) => {
             error.hint(format!("{left}; run it again; if it fails alike, the next older one: {}", older(revision)))
         }

@@ -215,10 +215,12 @@ async fn on_volume(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) ->
         Error::usage("--from pv is about the snapshots of a cluster")
             .hint("name the cluster: kubectl etcdbackup list CLUSTER …")
     })?;
+    let kube = &kube.until_answered();
+    let advise = |error| disaster::advise(error, "list", cluster, &args.s3, kube);
     if args.pv.print_manual {
-        return pv::print_manual(cluster, &args.pv, kube, ui).await;
+        return pv::print_manual(cluster, &args.pv, kube, ui).await.map_err(advise);
     }
-    let reading = pv::open(cluster, &args.pv, kube, helpers, ui).await?;
+    let reading = pv::open(cluster, &args.pv, kube, helpers, ui).await.map_err(advise)?;
     let snapshots = stored::on_volume(&reading, args.history.as_deref(), ui)?;
     render(&Listed { snapshots, ..Listed::default() }, args)?.map_or(Ok(()), |text| print(&text, args, ui))
 }

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use clap::{Args as ClapArgs, ValueHint};
 
+use super::get::disaster;
 use crate::cli::{DocumentFormat, KubeFlags, S3ReadFlags, Ui};
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::bolt::{Database, ReadAt};
@@ -69,6 +70,8 @@ Exit codes: see kubectl etcdbackup --help";
 /// [`ErrorKind::Unproved`] for the first thing that is wrong; those of the place.
 pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     check(&args)?;
+    // only a Secret is asked for, and a person may have credentials without it
+    let kube = &kube.with_another_way(false);
     let shown = args.place.to_string();
     let report = match args.quick {
         true => quick(&args, kube, ui).await,
@@ -76,7 +79,7 @@ pub async fn run(args: Args, kube: &KubeFlags, ui: &Ui) -> Result<()> {
     };
     let report = report.map_err(|error| match error.kind() {
         ErrorKind::Unproved => error.context(&shown),
-        _ => error,
+        _ => disaster::without_secret(error, &args.s3, kube),
     })?;
     report.warnings().iter().for_each(|warning| ui.warn(warning));
     match args.output {
@@ -117,27 +120,17 @@ async fn whole(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Report> {
         Place::Stdin => {
             ui.say(format!("reading stdin into a temporary file in {}", std::env::temp_dir().display()));
             let (file, hashed) = blocking(place::spool).await?;
-            blocking(move || {
-                let size = file.size();
-                Ok(match hashed {
-                    Ok(proof) => examine(name, &file, Some(proof)),
-                    // the hash is known to be wrong, and what the pages say is worth a hint
-                    Err(error) if check_size(size).is_ok() => {
-                        let bolt = Some(Database::open(&file).and_then(keyspace::examine));
-                        Report::of(name, size, Verdict { size: Ok(()), sha256: Some(Err(error)), bolt })
-                    }
-                    Err(_) => examine(name, &file, None),
-                })
-            })
-            .await
+            blocking(move || Ok(examine_hashed(name, &file, hashed))).await
         }
         Place::S3 { .. } => {
-            let fetched = place::download(&args.place, &args.s3, kube, ui).await?;
-            blocking(move || {
-                let file = LocalFile::open(&fetched.path())?;
-                Ok(examine(name, &file, Some(fetched.proof())))
-            })
-            .await
+            let (origin, how) = place::origin(&args.place, &args.s3, kube, ui).await?;
+            let size = origin.size().unwrap_or_default();
+            if let Err(wrong) = check_size(size) {
+                // its bytes could prove nothing
+                return Ok(Report::of(name, size, Verdict { size: Err(wrong), sha256: None, bolt: None }));
+            }
+            let (file, hashed) = place::download(&args.place, (origin, how), ui).await?;
+            blocking(move || Ok(examine_hashed(name, &file, hashed))).await
         }
     }
 }
@@ -155,6 +148,20 @@ fn examine(name: String, reader: &(impl ReadAt + Sync), proved: Option<Proof>) -
     Report::of(name, reader.size(), proof::examine(reader, proved))
 }
 
+/// Of bytes that were hashed on their way.
+fn examine_hashed(name: String, file: &LocalFile<File>, hashed: Result<Proof>) -> Report {
+    let size = file.size();
+    match hashed {
+        Ok(proof) => examine(name, file, Some(proof)),
+        // the hash is known to be wrong, and what the pages say is worth a hint
+        Err(error) if check_size(size).is_ok() => {
+            let bolt = Some(Database::open(file).and_then(keyspace::examine));
+            Report::of(name, size, Verdict { size: Ok(()), sha256: Some(Err(error)), bolt })
+        }
+        Err(_) => examine(name, file, None),
+    }
+}
+
 async fn quick(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Report> {
     let name = args.place.to_string();
     match &args.place {
@@ -163,7 +170,9 @@ async fn quick(args: &Args, kube: &KubeFlags, ui: &Ui) -> Result<Report> {
             let look = Arc::new(Look::new(ranges, size));
             let seen = look.clone();
             let report = blocking(move || glance(name, &*look)).await?;
-            ui.say(format!("looked at {size} bytes by {} requests", seen.requests()));
+            let requests = seen.requests();
+            let s = if requests == 1 { "" } else { "s" };
+            ui.say(format!("looked at {size} bytes by {requests} request{s}"));
             Ok(report)
         }
         Place::File(path) => {

@@ -74,6 +74,12 @@ impl KubeFlags {
     pub fn with_another_way(&self, known: bool) -> Self {
         Self { patience: Patience::short(known), ..self.clone() }
     }
+
+    /// The same flags for a command that has a way without Kubernetes only until an API server answers.
+    #[must_use]
+    pub fn until_answered(&self) -> Self {
+        Self { patience: Patience::until_answered(), ..self.clone() }
+    }
 }
 
 /// A duration as kubectl takes it: `90s`, `1m30s`, `2h`, or `0`.

@@ -19,6 +19,8 @@ struct Left {
     left: Mutex<Duration>,
     /// Whether waiting for answers counts too, because the other way is known to be open.
     strict: bool,
+    /// Whether the first answer lifts it, because what follows has no other way.
+    until_answered: bool,
     /// What was said when it ran out.
     last: Mutex<Option<Error>>,
     answered: AtomicBool,
@@ -29,9 +31,18 @@ impl Patience {
     /// [`TOTAL`]. Without `strict` only waits that no answer ended are counted: an API server that is slow and
     /// lives is the only way there is.
     pub fn short(strict: bool) -> Self {
+        Self::new(strict, false)
+    }
+
+    /// [`TOTAL`] until an API server answers, and from then on every request has a time-out of its own again.
+    pub fn until_answered() -> Self {
+        Self::new(false, true)
+    }
+
+    fn new(strict: bool, until_answered: bool) -> Self {
         let (answered, lifted) = (AtomicBool::new(false), AtomicBool::new(false));
         let (left, last) = (Mutex::new(TOTAL), Mutex::new(None));
-        Self(Some(Arc::new(Left { left, last, strict, answered, lifted })))
+        Self(Some(Arc::new(Left { left, last, strict, until_answered, answered, lifted })))
     }
 
     /// From here on every request has a time-out of its own again.
@@ -83,6 +94,9 @@ impl Patience {
         let Some(shared) = &self.0 else { return };
         if answered {
             shared.answered.store(true, Ordering::Relaxed);
+            if shared.until_answered {
+                self.lift();
+            }
         }
         if !answered || shared.strict {
             let mut left = shared.left.lock().unwrap_or_else(PoisonError::into_inner);
@@ -127,6 +141,15 @@ mod tests {
             patience.spend_on_login(SECOND);
             assert_eq!((patience.left(), patience.answered()), (Some(left), false), "{strict}");
         }
+    }
+
+    #[test]
+    fn an_answer_lifts_it_where_nothing_else_is_a_way_on() {
+        let patience = Patience::until_answered();
+        patience.spend(SECOND, false);
+        assert_eq!((patience.left(), patience.answered()), (Some(TOTAL - SECOND), false));
+        patience.spend(SECOND, true);
+        assert_eq!((patience.left(), patience.answered()), (None, true));
     }
 
     #[test]

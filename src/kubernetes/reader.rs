@@ -87,7 +87,7 @@ impl Helper {
         let namespace = &session.namespace;
         let error = Error::timed_out(format!("the helper {} did not start within {START:?}", self.name));
         let error = met.iter().fold(error, |error, trouble| error.hint(trouble.text()));
-        error.hint(format!("kubectl describe job,pod -n {namespace} -l app={APP}"))
+        error.hint(standing::events(namespace))
     }
 
     async fn look(&self, session: &Session) -> Result<Standing> {

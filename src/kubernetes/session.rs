@@ -145,9 +145,13 @@ impl Session {
 /// Makes the client, which runs the credential plugin and waits for it; `None` when that takes longer than `limit`.
 /// A plugin that is late is left to itself: it may be waiting for a person.
 async fn client(config: Config, limit: Option<Duration>) -> Option<kube::Result<Client>> {
-    let Some(limit) = limit else { return Some(Client::try_from(config)) };
+    // a plugin that hangs would keep signals from being heard
     let made = tokio::task::spawn_blocking(move || Client::try_from(config));
-    tokio::time::timeout(limit, made).await.ok()?.ok()
+    let made = async { made.await.unwrap_or_else(|panicked| std::panic::resume_unwind(panicked.into_panic())) };
+    match limit {
+        Some(limit) => tokio::time::timeout(limit, made).await.ok(),
+        None => Some(made.await),
+    }
 }
 
 fn no_login(plugin: Option<&str>, request_timeout: Option<Duration>) -> Error {

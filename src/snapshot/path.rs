@@ -31,6 +31,11 @@ impl PathName {
         let name = Self { time, revision };
         (name.key(path) == key).then_some(name)
     }
+
+    /// Takes apart the key of a path that is not known.
+    pub fn of(key: &str) -> Option<Self> {
+        Self::parse(key.rsplit_once("_v")?.0, key)
+    }
 }
 
 #[cfg(test)]
@@ -43,6 +48,7 @@ mod tests {
         assert_eq!(name.key("etcd.backup"), "etcd.backup_v42_2019-02-27-10:00:00");
         for path in ["a/etcd.backup", "100%s/%d_v1_", "ä ö"] {
             assert_eq!(PathName::parse(path, &name.key(path)), Some(name), "{path}");
+            assert_eq!(PathName::of(&name.key(path)), Some(name), "{path}");
         }
     }
 
@@ -59,6 +65,9 @@ mod tests {
             "p_v1_2026-1-1-10:00:00",
         ] {
             assert_eq!(PathName::parse("p", other), None, "{other}");
+        }
+        for other in ["p", "p_v1", "p_v01_2026-01-01-10:00:00", "p_v1_2026-01-01-10:00:00.gz"] {
+            assert_eq!(PathName::of(other), None, "{other}");
         }
     }
 }

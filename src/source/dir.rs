@@ -129,7 +129,7 @@ fn others(sought: &Sought<'_>) -> Vec<String> {
 }
 
 /// That a file or directory cannot be read.
-fn unreadable(path: &Path, error: &io::Error) -> Error {
+pub(super) fn unreadable(path: &Path, error: &io::Error) -> Error {
     let sentence = format!("cannot read {}: {error}", path.display());
     match error.kind() {
         io::ErrorKind::PermissionDenied => Error::denied(sentence)

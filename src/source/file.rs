@@ -4,6 +4,7 @@ use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
+use super::dir::unreadable;
 use crate::error::{Error, Result};
 use crate::snapshot::bolt::ReadAt;
 
@@ -18,13 +19,14 @@ impl LocalFile<File> {
     /// Opens a regular file.
     ///
     /// # Errors
-    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) for one that is not there, and
+    /// [`ErrorKind::NotFound`](crate::error::ErrorKind::NotFound) for one that is not there,
+    /// [`ErrorKind::Denied`](crate::error::ErrorKind::Denied) for one that may not be read, and
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) for one that cannot be read by position.
     pub fn open(path: &Path) -> Result<Self> {
         let shown = path.display();
         let failed = |error: std::io::Error| match error.kind() {
             std::io::ErrorKind::NotFound => Error::not_found(format!("{shown} does not exist")),
-            _ => Error::general(format!("cannot read {shown}: {error}")),
+            _ => unreadable(path, &error),
         };
         // a pipe without a writer would not even open
         if !std::fs::metadata(path).map_err(failed)?.is_file() {

@@ -13,8 +13,11 @@ pub mod pv;
 pub mod s3;
 pub mod service;
 
+use std::time::Duration;
+
 use bytes::Bytes;
-use futures::stream::BoxStream;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use semver::Version;
 
 use crate::error::{Error, Result};
@@ -25,6 +28,21 @@ pub const CHOOSE_HISTORY: &str = "choose one with --history NAME, or --history l
 
 /// The bytes of a snapshot as they arrive; an error instead of a short end.
 pub type Body = BoxStream<'static, Result<Bytes>>;
+
+/// The same bytes, with an end where none come for so long. For readers that have no patience of their own.
+pub fn unless_silent(body: Body, limit: Duration) -> Body {
+    let next = move |body: Option<Body>| async move {
+        let mut body = body?;
+        match tokio::time::timeout(limit, body.next()).await {
+            Ok(item) => Some((item?, Some(body))),
+            Err(_) => {
+                let silent = Error::timed_out(format!("no bytes for {limit:?}")).hint("run it again");
+                Some((Err(silent), None))
+            }
+        }
+    };
+    stream::unfold(Some(body), next).boxed()
+}
 
 /// A snapshot in a store.
 #[derive(Debug, Clone, PartialEq, Eq)]

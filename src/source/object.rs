@@ -2,12 +2,11 @@
 
 use std::ops::Range;
 use std::sync::Arc;
+use std::time::Duration;
 
+use aws_sdk_s3::config::StalledStreamProtectionConfig;
 use aws_sdk_s3::operation::get_object::GetObjectOutput;
 use aws_sdk_s3::primitives::ByteStreamError as Broken;
-use aws_sdk_s3::types::{ChecksumMode, ChecksumType};
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use futures::{StreamExt, stream};
 
 use super::Body;
@@ -17,6 +16,9 @@ use crate::error::{Error, ErrorKind, chain};
 
 /// Objects of fewer bytes are not asked for the checksum of the whole: the request would cost more than it tells.
 const WORTH_A_HEAD: u64 = 64 << 20;
+
+/// Longest wait for that checksum: nothing hangs on it.
+const LONGEST_HEAD: Duration = Duration::from_secs(5);
 
 struct Object {
     s3: S3,
@@ -29,7 +31,9 @@ struct Object {
 pub async fn origin(s3: &S3, key: &str, etag: &str, size: u64) -> Origin {
     let object = Object::new(s3, key, etag, size);
     let identity = format!("{} {} {etag}", s3.endpoint.as_deref().unwrap_or("aws"), s3.url(key));
-    let crc64 = if size >= WORTH_A_HEAD { object.crc64().await } else { None };
+    // the snapshot's own trailer is what counts, so a store that does not answer this has nothing to say
+    let asked = async { if size >= WORTH_A_HEAD { s3.crc64(key, Some(etag)).await } else { None } };
+    let crc64 = tokio::time::timeout(LONGEST_HEAD, asked).await.unwrap_or_default();
     Origin::Ranged { size, identity, crc64, ranges: Arc::new(object) }
 }
 
@@ -43,25 +47,16 @@ impl Object {
         Self { s3: s3.clone(), key: key.to_owned(), etag: etag.to_owned(), size }
     }
 
-    /// The store's CRC-64/NVME of the whole object, where it has one. The snapshot's own trailer is what counts, so
-    /// a store that does not answer this has nothing to say.
-    async fn crc64(&self) -> Option<u64> {
-        let request = self.s3.client.head_object().bucket(&self.s3.bucket).key(&self.key);
-        let head = request.checksum_mode(ChecksumMode::Enabled).if_match(&self.etag).send().await.ok()?;
-        let whole = matches!(head.checksum_type(), None | Some(ChecksumType::FullObject));
-        let bytes = STANDARD.decode(head.checksum_crc64_nvme().filter(|_| whole)?).ok()?;
-        bytes.try_into().ok().map(u64::from_be_bytes)
-    }
-
     async fn get(&self, range: Range<u64>) -> Result<Body, Failure> {
         let whole = range == (0..self.size);
         let header = (!whole).then(|| format!("bytes={}-{}", range.start, range.end - 1));
         let request = self.s3.client.get_object().bucket(&self.s3.bucket).key(&self.key);
-        let answer = request.if_match(&self.etag).set_range(header).send().await.map_err(|error| {
+        let request = request.if_match(&self.etag).set_range(header).customize().config_override(reading());
+        let answer = request.send().await.map_err(|error| {
             let status = error.raw_response().map(|answer| answer.status().as_u16());
             let explained = explain(&error, &format!("reading {}", self.s3.url(&self.key)), &self.s3);
             match (explained.kind(), status) {
-                (_, Some(412)) => Failure::Changed(explained),
+                (_, Some(412)) | (ErrorKind::NotFound, _) => Failure::Changed(explained),
                 (ErrorKind::General, _) => Failure::Passing(explained),
                 _ => Failure::Final(explained),
             }
@@ -94,6 +89,11 @@ impl Object {
             None => Err(Failure::NoRanges),
         }
     }
+}
+
+/// How long a body may stand still or drip is for whoever reads it to say, and not for the SDK.
+fn reading() -> aws_sdk_s3::config::Builder {
+    aws_sdk_s3::config::Builder::new().stalled_stream_protection(StalledStreamProtectionConfig::disabled())
 }
 
 impl Ranges for Object {

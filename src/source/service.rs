@@ -276,7 +276,7 @@ impl ServiceSource {
     ///
     /// # Errors
     /// As [`ServiceSource::head`]; final when the sidecar now has another snapshot. The body ends with an error when
-    /// it is cut short or stands still for a minute.
+    /// it is cut short.
     pub async fn open(&self, snapshot: &StoredSnapshot, range: Option<Range<u64>>) -> Result<Body, Failure> {
         let query = match &self.asked {
             Some((query, false)) => query.clone(),

@@ -17,7 +17,7 @@ use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -26,8 +26,9 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::blocks::Piece;
-use self::part::{Busy, Shared};
+use self::part::{Busy, Never, Shared};
 use self::part_file::{Of, PartFile};
+use self::patience::Tries;
 use self::sequence::{Next, Seen};
 use super::blocking;
 use crate::error::{Error, ErrorKind, Result};
@@ -76,9 +77,11 @@ pub struct How {
 
 impl How {
     /// For a server that is many milliseconds away: requests hide each other's waiting.
-    pub const NETWORK: Self = Self { part_size: 4 << 20, concurrency: 8, ..Self::NEAR };
+    pub const NETWORK: Self =
+        Self { part_size: 4 << 20, concurrency: 8, open_timeout: Duration::from_secs(10), ..Self::NEAR };
 
-    /// For a server on the same machine or switch: more requests would only share the same processors.
+    /// For a server on the same machine or switch: more requests would only share the same processors. What answers
+    /// may be a sidecar that has to ask its store first.
     pub const NEAR: Self = Self {
         part_size: 8 << 20,
         concurrency: 2,
@@ -149,7 +152,8 @@ pub async fn fetch(
     fetch_checked(origin, target, how, advance, stop, |_, _| Ok(())).await
 }
 
-/// As [`fetch`], with one more check before a file gets its name; what went to stdout is not checked.
+/// As [`fetch`], with one more check of what came, proved or not, before a file gets its name; what went to stdout is
+/// not checked.
 ///
 /// # Errors
 /// Those of [`fetch`] and of `check`; after [`ErrorKind::Unproved`] nothing is left.
@@ -159,7 +163,7 @@ pub async fn fetch_checked(
     how: &How,
     advance: Advance,
     stop: &CancellationToken,
-    check: impl FnOnce(&File, &Proof) -> Result<()> + Send + 'static,
+    check: impl FnOnce(&File, &Result<Proof>) -> Result<()> + Send + 'static,
 ) -> Result<Proof> {
     if let Some(size) = origin.size().filter(|size| *size > MOST_BYTES) {
         return Err(Error::unproved(format!("a snapshot of {size} bytes is announced, which no etcd has")));
@@ -175,11 +179,11 @@ pub async fn fetch_checked(
             let part = Arc::new(part);
             let seen = receive(&origin, Some(part.clone()), kept, how, advance, stop).await;
             let proved = match seen.and_then(|seen| prove(seen, &origin)) {
-                Ok(proof) => {
+                Err(error) if error.kind() != ErrorKind::Unproved => Err(error),
+                proved => {
                     let part = part.clone();
-                    blocking(move || check(part.file(), &proof).map(|()| proof)).await
+                    blocking(move || check(part.file(), &proved).and(proved)).await
                 }
-                failed => failed,
             };
             if proved.as_ref().is_err_and(|error| error.kind() == ErrorKind::Unproved) {
                 part.discard();
@@ -191,7 +195,7 @@ pub async fn fetch_checked(
 }
 
 async fn open(path: PathBuf, origin: Origin) -> Result<(PartFile, Vec<u64>)> {
-    blocking(move || PartFile::open(&path, of(&origin))).await
+    blocking(move || PartFile::open(&path, of(&origin), origin.size())).await
 }
 
 /// What a later run can go on with; nothing of a stream.
@@ -202,6 +206,11 @@ fn of(origin: &Origin) -> Option<Of<'_>> {
     }
 }
 
+fn incomplete(expected: u64, received: u64) -> Error {
+    Error::unproved(format!("snapshot is incomplete: expected {expected} bytes, received {received}"))
+        .hint("run it again")
+}
+
 fn prove(seen: Seen, origin: &Origin) -> Result<Proof> {
     let received = seen.hasher.size();
     let (size, crc64) = match origin {
@@ -209,8 +218,7 @@ fn prove(seen: Seen, origin: &Origin) -> Result<Proof> {
         Origin::Streamed { size, .. } => (*size, None),
     };
     if let Some(expected) = size.filter(|expected| *expected != received) {
-        return Err(Error::unproved(format!("snapshot is incomplete: expected {expected} bytes, received {received}"))
-            .hint("run it again"));
+        return Err(incomplete(expected, received));
     }
     let proof = seen.hasher.finish()?;
     match crc64 {
@@ -231,35 +239,75 @@ async fn receive(
     advance: Advance,
     stop: &CancellationToken,
 ) -> Result<Seen> {
-    let (busy, mut idle) = mpsc::channel(1);
-    let shared = Arc::new(Shared {
-        file,
-        how: *how,
-        advance,
-        budget: AtomicU32::new(32),
-        unranged: AtomicBool::new(false),
-        crc64: matches!(origin, Origin::Ranged { crc64: Some(_), .. }),
-        busy,
-    });
-    let work = async {
-        match origin {
-            Origin::Ranged { size, ranges, .. } => {
-                let seen = in_parts(*size, ranges, &kept, &shared).await;
-                match shared.unranged.load(Ordering::Relaxed) {
-                    true => in_one_go(&Whole { ranges, size: *size }, &shared).await,
-                    false => seen,
-                }
+    let crc64 = matches!(origin, Origin::Ranged { crc64: Some(_), .. });
+    let run = Run { file, how: *how, advance, crc64, stop };
+    match origin {
+        Origin::Streamed { size, stream } => run.in_one_go(stream.as_ref(), *size).await,
+        Origin::Ranged { size, ranges, .. } => {
+            let (shared, idle) = run.begin();
+            let seen = run.unless_stopped(in_parts(*size, ranges, &kept, &shared)).await;
+            let unranged = shared.unranged.load(Ordering::Relaxed);
+            let begun = run.end(shared, idle).await;
+            // what went to stdout cannot be taken back
+            match unranged && !begun {
+                true => run.in_one_go(&Whole { ranges, size: *size }, Some(*size)).await,
+                false => seen,
             }
-            Origin::Streamed { stream, .. } => in_one_go(stream.as_ref(), &shared).await,
         }
-    };
-    let seen = tokio::select! {
-        seen = work => seen,
-        () = stop.cancelled() => Err(Error::interrupted("interrupted")),
-    };
-    drop(shared);
-    idle.recv().await;
-    seen
+    }
+}
+
+/// What stays the same when a download is begun again in another way.
+struct Run<'a> {
+    file: Option<Arc<PartFile>>,
+    how: How,
+    advance: Advance,
+    crc64: bool,
+    stop: &'a CancellationToken,
+}
+
+impl Run<'_> {
+    async fn in_one_go(&self, stream: &dyn Stream, size: Option<u64>) -> Result<Seen> {
+        let (shared, idle) = self.begin();
+        let seen = self.unless_stopped(in_one_go(stream, size, &shared)).await;
+        self.end(shared, idle).await;
+        seen
+    }
+
+    fn begin(&self) -> (Arc<Shared>, mpsc::Receiver<Never>) {
+        let (busy, idle) = mpsc::channel(1);
+        let shared = Shared {
+            file: self.file.clone(),
+            how: self.how,
+            advance: Arc::clone(&self.advance),
+            budget: AtomicU32::new(32),
+            floor: AtomicU64::new(self.how.floor),
+            unranged: AtomicBool::new(false),
+            begun: Arc::default(),
+            crc64: self.crc64,
+            busy,
+        };
+        (Arc::new(shared), idle)
+    }
+
+    async fn unless_stopped(&self, work: impl Future<Output = Result<Seen>>) -> Result<Seen> {
+        tokio::select! {
+            seen = work => seen,
+            () = self.stop.cancelled() => Err(Error::interrupted("interrupted")),
+        }
+    }
+
+    /// Waits until no thread works for `shared`; whether something has gone to stdout.
+    async fn end(&self, shared: Arc<Shared>, mut idle: mpsc::Receiver<Never>) -> bool {
+        let begun = Arc::clone(&shared.begun);
+        drop(shared);
+        tokio::select! {
+            _ = idle.recv() => {}
+            // whoever reads stdout may never do it
+            () = self.stop.cancelled(), if self.file.is_none() => {}
+        }
+        begun.load(Ordering::Relaxed)
+    }
 }
 
 /// An object of a server that ignores ranges.
@@ -275,11 +323,24 @@ impl Stream for Whole<'_> {
 }
 
 async fn in_parts(size: u64, ranges: &Arc<dyn Ranges>, kept: &[u64], shared: &Arc<Shared>) -> Result<Seen> {
-    let how = shared.how;
-    let pieces = blocks::pieces(size, how.part_size, |block| kept.binary_search(&block).is_ok());
-    shared.budget.fetch_add(u32::try_from(pieces.len()).unwrap_or(u32::MAX / 2), Ordering::Relaxed);
     let (sender, receiver) = mpsc::unbounded_channel();
     let sequence = spawn_sequence(receiver, shared);
+    let pieces = blocks::pieces(size, shared.how.part_size, |block| kept.binary_search(&block).is_ok());
+    let fetched = fetch_parts(pieces, ranges, shared, sender).await;
+    // a disk or a stdout that takes no more ends the parts too, and is told in their place
+    let seen = sequence.await?;
+    fetched?;
+    seen.ok_or_else(ended_early)
+}
+
+async fn fetch_parts(
+    pieces: Vec<Piece>,
+    ranges: &Arc<dyn Ranges>,
+    shared: &Arc<Shared>,
+    sender: mpsc::UnboundedSender<Next>,
+) -> Result<()> {
+    let how = shared.how;
+    shared.budget.fetch_add(u32::try_from(pieces.len()).unwrap_or(u32::MAX / 2), Ordering::Relaxed);
     let window = Arc::new(Semaphore::new(how.concurrency + AHEAD));
     let requests = Arc::new(Semaphore::new(how.concurrency));
     let mut parts = JoinSet::new();
@@ -306,11 +367,14 @@ async fn in_parts(size: u64, ranges: &Arc<dyn Ranges>, kept: &[u64], shared: &Ar
             done
         });
     }
-    drop(sender);
     while let Some(done) = parts.join_next().await {
         joined(done)?;
     }
-    sequence.await
+    Ok(())
+}
+
+fn ended_early() -> Error {
+    Error::general("the download ended early")
 }
 
 /// Waits for the permits of the next part; the first part that fails ends the download. `None` if the semaphores are gone.
@@ -331,9 +395,10 @@ fn joined(done: Result<Result<()>, tokio::task::JoinError>) -> Result<()> {
     done.map_err(|error| Error::general(format!("a part of the download ended: {error}")))?
 }
 
-async fn in_one_go(stream: &dyn Stream, shared: &Shared) -> Result<Seen> {
+async fn in_one_go(stream: &dyn Stream, size: Option<u64>, shared: &Shared) -> Result<Seen> {
     // what went to stdout cannot be taken back
-    let tries = if shared.file.is_none() { 1 } else { STREAM_TRIES };
+    let most = if shared.file.is_none() { 1 } else { STREAM_TRIES };
+    let mut tries = Tries::new(shared.how.first_pause);
     let mut attempt = 1;
     loop {
         let (sender, receiver) = mpsc::unbounded_channel();
@@ -342,32 +407,49 @@ async fn in_one_go(stream: &dyn Stream, shared: &Shared) -> Result<Seen> {
             let body = stream.open().await?;
             let (blocks, coming) = mpsc::channel(blocks::held(u64::MAX));
             let _ = sender.send(Next::Coming { length: None, blocks: coming, window: None });
-            part::pour(body, shared, blocks).await
+            part::pour(body, size, shared, blocks).await
         };
         let poured = poured.await;
         drop(sender);
+        let seen = sequence.await?;
         match poured {
-            Ok(()) => return sequence.await,
-            Err(Failure::Passing(error)) if attempt < tries => {
+            Ok(()) => return seen.ok_or_else(ended_early),
+            Err(Failure::Passing(error)) if attempt < most => {
                 tracing::info!("begun again: {}", error.message());
                 attempt += 1;
+                tokio::time::sleep(tries.pause(fastrand::f64()).unwrap_or_default()).await;
             }
             Err(failure) => return Err(failure.into_error()),
         }
     }
 }
 
-/// The thread that hashes; dropping what it reads from ends it.
-fn spawn_sequence(pieces: mpsc::UnboundedReceiver<Next>, shared: &Shared) -> BoxFuture<'static, Result<Seen>> {
+/// The thread that hashes; dropping what it reads from ends it. `None` when a piece ended early.
+fn spawn_sequence(pieces: mpsc::UnboundedReceiver<Next>, shared: &Shared) -> BoxFuture<'static, Result<Option<Seen>>> {
     let (file, busy): (_, Busy) = (shared.file.clone(), shared.busy.clone());
-    let (out, crc64) = (file.is_none().then(io::stdout), shared.crc64);
+    let out = file.is_none().then(|| Stdout { out: io::stdout(), begun: Arc::clone(&shared.begun) });
+    let crc64 = shared.crc64;
     let thread = tokio::task::spawn_blocking(move || {
         let seen = sequence::run(pieces, file.as_ref(), out, crc64);
         drop((file, busy));
         seen
     });
-    Box::pin(async move {
-        let seen = thread.await.map_err(|error| Error::general(format!("cannot hash: {error}")))??;
-        seen.ok_or_else(|| Error::general("the download ended early"))
-    })
+    Box::pin(async move { thread.await.map_err(|error| Error::general(format!("cannot hash: {error}")))? })
+}
+
+/// Standard output, which tells when something has gone there.
+struct Stdout {
+    out: io::Stdout,
+    begun: Arc<AtomicBool>,
+}
+
+impl io::Write for Stdout {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.begun.store(true, Ordering::Relaxed);
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
 }

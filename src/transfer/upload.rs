@@ -80,7 +80,7 @@ pub async fn store(
         () = cancel.cancelled() => Err(Error::interrupted("the upload was cancelled")),
     };
     let done = match sent {
-        Ok((proof, parts)) => upload.complete(proof, parts, &destination.metadata).await,
+        Ok((sent, parts)) => upload.complete(sent, parts, &destination.metadata).await,
         Err(error) => Err(error),
     };
     if !matches!(done, Ok(Uploaded::Stored(_))) {
@@ -121,12 +121,40 @@ fn room(part_bytes: usize) -> BytesMut {
     BytesMut::with_capacity(part_bytes.min(MIN_PART_BYTES as usize))
 }
 
+/// What is computed of the snapshot while it is sent.
+struct Sums {
+    trailer: TrailerHasher,
+    crc64: crc_fast::Digest,
+}
+
+/// What the whole turned out to be.
+#[derive(Debug, Clone)]
+struct Sent {
+    proof: Proof,
+    /// CRC-64/NVME.
+    crc64: u64,
+}
+
+impl Default for Sums {
+    fn default() -> Self {
+        let crc64 = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+        Self { trailer: TrailerHasher::default(), crc64 }
+    }
+}
+
+impl Sums {
+    fn finish(self) -> Result<Sent> {
+        Ok(Sent { proof: self.trailer.finish()?, crc64: self.crc64.finalize() })
+    }
+}
+
 /// Hashes a part on another thread, when the one before it is hashed.
-async fn hash(hashing: JoinHandle<TrailerHasher>, part: Bytes) -> Result<JoinHandle<TrailerHasher>> {
-    let mut hasher = ended(hashing).await?;
+async fn hash(hashing: JoinHandle<Sums>, part: Bytes) -> Result<JoinHandle<Sums>> {
+    let mut sums = ended(hashing).await?;
     Ok(spawn_blocking(move || {
-        hasher.update(&part);
-        hasher
+        sums.trailer.update(&part);
+        sums.crc64.update(&part);
+        sums
     }))
 }
 
@@ -148,9 +176,9 @@ impl Upload<'_> {
         part_bytes: usize,
         body: impl Stream<Item = Result<Bytes>>,
         sending: &mut JoinSet<Result<CompletedPart>>,
-    ) -> Result<(Proof, Vec<CompletedPart>)> {
+    ) -> Result<(Sent, Vec<CompletedPart>)> {
         pin_mut!(body);
-        let mut hashing = spawn_blocking(TrailerHasher::default);
+        let mut hashing = spawn_blocking(Sums::default);
         let mut filling = room(part_bytes);
         let mut parts = Vec::new();
         let mut number = 0;
@@ -171,7 +199,7 @@ impl Upload<'_> {
             }
         }
         let rest = filling.freeze();
-        let proof = ended(hash(hashing, rest.clone()).await?).await?.finish()?;
+        let sent = ended(hash(hashing, rest.clone()).await?).await?.finish()?;
         if !rest.is_empty() {
             sending.spawn(self.part(number + 1, rest));
         }
@@ -179,7 +207,7 @@ impl Upload<'_> {
             parts.push(part);
         }
         parts.sort_by_key(CompletedPart::part_number);
-        Ok((proof, parts))
+        Ok((sent, parts))
     }
 
     fn part(&self, number: i32, bytes: Bytes) -> impl Future<Output = Result<CompletedPart>> + use<> {
@@ -196,7 +224,7 @@ impl Upload<'_> {
         }
     }
 
-    async fn complete(&self, proof: Proof, parts: Vec<CompletedPart>, metadata: &Metadata) -> Result<Uploaded> {
+    async fn complete(&self, sent: Sent, parts: Vec<CompletedPart>, metadata: &Metadata) -> Result<Uploaded> {
         // a store that ignores the condition below would overwrite what came while the parts were sent
         if self.s3.head(self.key).await?.is_some() {
             return self.taken(metadata).await;
@@ -205,7 +233,7 @@ impl Upload<'_> {
             self.s3.client.complete_multipart_upload().bucket(&self.s3.bucket).key(self.key).upload_id(&self.id);
         let parts = CompletedMultipartUpload::builder().set_parts(Some(parts)).build();
         match request.multipart_upload(parts).if_none_match("*").send().await {
-            Ok(_) => self.seen(proof).await,
+            Ok(_) => self.seen(sent).await,
             Err(error) if key_may_be_taken(&error) => self.taken(metadata).await,
             Err(error) => {
                 let failed = explain(&error, &format!("completing the upload of {}", self.s3.url(self.key)), self.s3);
@@ -216,13 +244,19 @@ impl Upload<'_> {
     }
 
     /// The store's own word that the object is there, whole.
-    async fn seen(&self, proof: Proof) -> Result<Uploaded> {
+    async fn seen(&self, Sent { proof, crc64 }: Sent) -> Result<Uploaded> {
         let url = self.s3.url(self.key);
         let size = self.s3.head(self.key).await?.and_then(|head| head.content_length());
-        if size == i64::try_from(proof.size).ok() {
-            return Ok(Uploaded::Stored(proof));
+        if size != i64::try_from(proof.size).ok() {
+            let shown = format!("s3: {url} was completed with {} bytes, but the store shows {size:?}", proof.size);
+            return Err(Error::general(shown));
         }
-        Err(Error::general(format!("s3: {url} was completed with {} bytes, but the store shows {size:?}", proof.size)))
+        match self.s3.crc64(self.key, None).await {
+            Some(stored) if stored != crc64 => Err(Error::general(format!(
+                "s3: {url} was completed with the CRC-64/NVME {crc64:016x}, but the store shows {stored:016x}"
+            ))),
+            _ => Ok(Uploaded::Stored(proof)),
+        }
     }
 
     async fn taken(&self, metadata: &Metadata) -> Result<Uploaded> {

@@ -1,10 +1,12 @@
-//! `get` and `list` without an API server that answers: they say so, and go on with S3 where a bucket is named.
+//! `get`, `list` and `verify` without an API server that answers: they say so, and go on with S3 where a bucket is
+//! named.
 
 use std::io::Read;
 use std::net::TcpListener;
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
 
 use crate::fake_api::{FakeApi, refusal};
 use crate::get_from_url::certificate;
@@ -56,6 +58,18 @@ fn silent(tls: Option<Arc<rustls::ServerConfig>>) -> (String, Arc<AtomicUsize>) 
         }
     });
     (address.to_string(), count)
+}
+
+/// A kubeconfig that logs in with this credential plugin.
+fn with_plugin(exec: &str) -> tempfile::NamedTempFile {
+    let config = tempfile::NamedTempFile::new().unwrap();
+    let users = format!(
+        "users: [{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, \
+         interactiveMode: IfAvailable, {exec}}}}}}}]\n\
+         clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}]\n"
+    );
+    std::fs::write(config.path(), format!("{HEAD}{users}")).unwrap();
+    config
 }
 
 /// What both commands do with a bucket when the API server is reached with `flags` and fails because of `why`.
@@ -168,16 +182,47 @@ fn with_a_credential_plugin_that_hangs_or_is_missing() {
         ("hangs", "command: sleep, args: ['40']", "credential plugin \"sleep\" did not end within 5s", 6),
         ("missing", "command: no-such-login", "cannot log in to the cluster: ", 5),
     ] {
-        let config = tempfile::NamedTempFile::new().unwrap();
-        let users = format!(
-            "users: [{{name: u, user: {{exec: {{apiVersion: client.authentication.k8s.io/v1, \
-             interactiveMode: IfAvailable, {exec}}}}}}}]\n\
-             clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1'}}}}]\n"
-        );
-        std::fs::write(config.path(), format!("{HEAD}{users}")).unwrap();
+        let config = with_plugin(exec);
         let flags = format!("--kubeconfig {}", config.path().display());
         goes_on(&format!("plugin-{name}"), &flags, why);
         names_the_way(&flags, code, why);
+    }
+}
+
+#[test]
+fn a_credential_plugin_that_hangs_does_not_keep_a_signal_from_being_heard() {
+    let sandbox = Sandbox::new();
+    let started = sandbox.path().join("started");
+    // by then the command listens for signals
+    let script = format!("sleep 1; touch {}; exec sleep 40", started.display());
+    let config = with_plugin(&format!("command: sh, args: ['-c', '{script}']"));
+    let kubeconfig = config.path().display().to_string();
+    let mut command = sandbox.command(&["get", "etcd-a", "--from", "service", "--kubeconfig", &kubeconfig]);
+    let mut client = command.env("PATH", "/usr/bin:/bin").stderr(Stdio::null()).spawn().unwrap();
+    let begun = Instant::now();
+    while !started.exists() {
+        assert!(begun.elapsed() < Duration::from_secs(60), "the plugin does not run");
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Command::new("kill").args(["-TERM", &client.id().to_string()]).status().unwrap();
+    assert_eq!(client.wait().unwrap().code(), Some(130));
+}
+
+#[test]
+fn neither_a_volume_nor_a_secret_is_waited_for_longer() {
+    let (address, taken) = silent(None);
+    let lines = [
+        ("get etcd-a --from pv", "kubectl etcdbackup get etcd-a --from dir --dir PATH"),
+        ("get etcd-a --print-manual", "kubectl etcdbackup get etcd-a --from dir --dir PATH"),
+        ("list etcd-a --claim etcd-a-pvc", "kubectl etcdbackup list etcd-a --from dir --dir PATH"),
+        ("verify s3://bucket/key --secret aws", "leave out --secret"),
+    ];
+    for (before, (line, way)) in lines.into_iter().enumerate() {
+        let (code, stdout, stderr) = run(&Sandbox::with_keys(READER), &format!("{line} --server http://{address}"));
+        assert_eq!((code, stdout.as_str()), (Some(6), ""), "{line}: {stderr}");
+        let silence = format!("no answer from the API server http://{address}/ within 5s");
+        assert!(stderr.contains(&silence) && stderr.contains(way), "{line}: {stderr}");
+        assert_eq!(taken.load(Ordering::SeqCst), before + 1, "{line}: the wait is over all requests of a command");
     }
 }
 

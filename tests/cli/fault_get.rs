@@ -65,7 +65,7 @@ fn counted(store: &Store) -> HashMap<Range<u64>, usize> {
 }
 
 /// The first request that begins at `at` meets `fault`.
-fn first_at(at: u64, fault: Fault) -> impl Fn(&Request, &[Request]) -> Fault + Send + Sync {
+pub fn first_at(at: u64, fault: Fault) -> impl Fn(&Request, &[Request]) -> Fault + Send + Sync {
     move |request, before| match request.begins(at) && !before.iter().any(|before| before.begins(at)) {
         true => fault,
         false => Fault::None,
@@ -142,6 +142,12 @@ fn a_body_without_an_end_is_not_read_beyond_the_range() {
     let (store, sandbox) = (Store::new(snapshot(4 * MIB + 512), rule), Sandbox::with_keys(KEYS));
     let output = sandbox.run(&store.get());
     assert_got(&sandbox, &output, &store);
+    // nor beyond the snapshot, where ranges are ignored
+    got(4 * MIB, |request, _| match request.head.contains("range: bytes=") {
+        true => Fault::Whole,
+        false if request.range.is_some() => Fault::Endless,
+        false => Fault::None,
+    });
 }
 
 #[test]
@@ -183,6 +189,22 @@ fn one_flipped_bit_is_exit_4_and_nothing_is_kept() {
         settings.add_filter("computed [0-9a-f]{64}", "computed SHA256");
         settings.bind(|| assert_snapshot!("flipped", shown(&output, &store)));
         assert_got(&sandbox, &sandbox.run(&store.get()), &store);
+    }
+}
+
+#[test]
+fn a_checksum_that_the_store_offers_is_compared() {
+    // smaller ones are not asked for theirs
+    let bytes = snapshot(64 * MIB);
+    let mut crc64 = crc_fast::Digest::new(crc_fast::CrcAlgorithm::Crc64Nvme);
+    crc64.update(&bytes);
+    let right = crc64.finalize();
+    for (crc64, kind, code) in [(right, "FULL_OBJECT", 0), (right ^ 1, "FULL_OBJECT", 4), (right ^ 1, "COMPOSITE", 0)] {
+        let store = Store::new(bytes.clone(), move |_, _| Fault::Offer(crc64, kind));
+        let sandbox = Sandbox::with_keys(KEYS);
+        let output = sandbox.run(&store.get().replace("--part-size 1", "--part-size 8"));
+        assert_eq!(output.code, Some(code), "{output}");
+        assert_eq!(output.stderr.contains("the store's checksum does not match"), code == 4, "{output}");
     }
 }
 

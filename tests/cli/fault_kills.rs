@@ -92,6 +92,8 @@ fn a_killed_download_is_gone_on_with() {
     writeln!(std::io::stdout(), "{said}").unwrap();
     let least = if mebibytes < 1000 { 0.8 } else { 0.9 };
     assert!(median >= least, "median share kept {median}, SEED={seed}");
+    // of each of two parts the block that came and the one that was written, and what was on its way
+    assert!(again <= 4.5, "{again} MiB fetched twice, SEED={seed}");
 }
 
 #[test]

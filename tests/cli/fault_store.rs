@@ -7,6 +7,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
@@ -46,6 +48,8 @@ pub enum Fault {
     Endless,
     /// A byte at a time.
     Drip,
+    /// None, but that the headers tell this CRC-64/NVME of this type.
+    Offer(u64, &'static str),
 }
 
 /// How a body ends too early.
@@ -253,7 +257,14 @@ fn headers(fault: Fault, shared: &Shared) -> String {
         Fault::Refuse(status, _, _, headers) => format!("HTTP/1.1 {status} Said\r\ncontent-length: 0\r\n{headers}\r\n"),
         _ => {
             let (size, etag) = (shared.bytes.len(), shared.etag.lock().unwrap());
-            format!("HTTP/1.1 200 OK\r\netag: {etag}\r\ncontent-length: {size}\r\n\r\n")
+            let offer = match fault {
+                Fault::Offer(crc64, kind) => {
+                    let crc64 = STANDARD.encode(crc64.to_be_bytes());
+                    format!("x-amz-checksum-crc64nvme: {crc64}\r\nx-amz-checksum-type: {kind}\r\n")
+                }
+                _ => String::new(),
+            };
+            format!("HTTP/1.1 200 OK\r\netag: {etag}\r\ncontent-length: {size}\r\n{offer}\r\n")
         }
     }
 }

@@ -43,7 +43,7 @@ fn assert_shown(name: &str, output: &Output, disk: &Path) {
 }
 
 /// Runs the plugin as somebody who does not own the disk; tests may run as root, to whom no file is closed.
-fn run_as_nobody(sandbox: &Sandbox, words: &str) -> (Option<i32>, String) {
+pub fn run_as_nobody(sandbox: &Sandbox, words: &str) -> (Option<i32>, String) {
     let mut command = sandbox.command(&words.split(' ').collect::<Vec<_>>());
     if rustix::process::geteuid().is_root() {
         fs::set_permissions(sandbox.path(), fs::Permissions::from_mode(0o777)).unwrap();

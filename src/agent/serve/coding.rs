@@ -3,6 +3,7 @@
 //! Source: RFC 9110, sections 8.4 and 12.5.3, and RFC 8878.
 
 use std::io;
+use std::time::Duration;
 
 use async_compression::Level;
 use async_compression::tokio::write::ZstdEncoder;
@@ -12,6 +13,7 @@ use bytes::Bytes;
 use futures::stream::{self, BoxStream};
 use futures::{Stream, StreamExt};
 use tokio::io::AsyncWriteExt;
+use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 
@@ -23,6 +25,9 @@ const SLICE: usize = 128 * 1024;
 
 /// Bytes by which it is decided whether a frame pays.
 const SAMPLE: usize = 1 << 20;
+
+/// Longest wait for them. Over a line that is slower than that a frame is what helps.
+const SAMPLING: Duration = Duration::from_secs(2);
 
 /// The form in which a snapshot is sent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -80,8 +85,10 @@ pub(super) async fn worthwhile(
     // it may end here, and is asked once more where it is sent
     let mut plain = plain.fuse();
     let (mut first, mut size, mut encoder) = (Vec::new(), 0, ZstdEncoder::with_quality(Vec::new(), LEVEL));
+    let until = Instant::now() + SAMPLING;
     while size < SAMPLE {
-        let Some(item) = plain.next().await else { break };
+        let Ok(item) = tokio::time::timeout_at(until, plain.next()).await else { break };
+        let Some(item) = item else { break };
         let chunk = item.as_ref().ok().cloned();
         first.push(item);
         let Some(chunk) = chunk else { break };

@@ -35,7 +35,7 @@ pub(super) fn convert(value: Value, kind: &str, defaults: &Defaults) -> Result<O
     let mut backup = spec.child("backup")?;
     let mut converted = EtcdBackupSpec {
         cluster_name: name.clone(),
-        client_tls_secret: tls(&mut spec, &mut lines)?,
+        client_tls_secret: tls(&mut spec, kind, &mut lines)?,
         backup_policy: Some(policy(&mut backup, &mut lines)?),
         pod: pod(&mut backup, &mut lines)?,
         ..EtcdBackupSpec::default()
@@ -61,11 +61,19 @@ fn metadata(mut old: Fields, lines: &mut Vec<String>) -> Result<(String, serde_j
     Ok((name, metadata))
 }
 
-/// The Secret with the operator's client certificate: its keys are the ones that an EtcdBackup takes.
-fn tls(spec: &mut Fields, lines: &mut Vec<String>) -> Result<String> {
+/// The Secret with the operator's client certificate: since v0.4.0 its keys are the ones that an EtcdBackup takes.
+fn tls(spec: &mut Fields, kind: &str, lines: &mut Vec<String>) -> Result<String> {
     let mut tls = spec.child("TLS")?;
     let mut fixed = tls.child("static")?;
     let secret = fixed.text("operatorSecret")?;
+    if kind == "Cluster" && !secret.is_empty() {
+        lines.push(
+            "note: spec.TLS.static.operatorSecret: its keys must be etcd-client.crt, etcd-client.key and \
+             etcd-client-ca.crt, as since etcd-operator v0.4.0; before, they were etcd-crt.pem, etcd-key.pem and \
+             etcd-ca-crt.pem"
+                .to_owned(),
+        );
+    }
     lines.extend(fixed.left().into_iter().chain(tls.left()));
     Ok(secret)
 }
@@ -96,8 +104,8 @@ fn pod(backup: &mut Fields, lines: &mut Vec<String>) -> Result<Option<PodPolicy>
         annotations: pod.take("annotations")?.unwrap_or_default(),
         labels: pod.take("labels")?.unwrap_or_default(),
         node_selector: pod.take("nodeSelector")?.unwrap_or_default(),
-        tolerations: pod.take("tolerations")?.unwrap_or_default(),
-        resources: pod.take("resources")?.filter(|found| *found != Default::default()),
+        tolerations: pod.take_known("tolerations", lines)?.unwrap_or_default(),
+        resources: pod.take_known("resources", lines)?.filter(|found| *found != Default::default()),
         ..PodPolicy::default()
     };
     lines.extend(pod.left());
@@ -224,6 +232,7 @@ mod tests {
         told.sort_unstable();
         let expected = [
             "spec.TLS.static.member",
+            "spec.TLS.static.operatorSecret",
             "spec.backup.abs",
             "spec.backup.autoDelete",
             "spec.backup.cleanupBackupsOnClusterDelete",
@@ -240,6 +249,32 @@ mod tests {
             "spec.version",
         ];
         assert_eq!(told, expected);
+    }
+
+    #[test]
+    fn fields_within_those_that_are_placed_are_told_too() {
+        let tolerations = json!([{"key": "a", "odd": 1}, {"key": "b", "odd": 2, "value": null, "effect": "NoExecute"}]);
+        let backup = json!({"storageType": "S3", "backupIntervalInSecond": 60, "maxBackups": 1, "s3": {"s3Bucket": "b"},
+            "pod": {"tolerations": tolerations, "resources": {"limits": {"a.b/c": "1"}, "burst": {"cpu": "1"}}}});
+        let (spec, lines) = converted(json!({ "backup": backup }), "").unwrap();
+        let want = json!({"tolerations": [{"key": "a"}, {"key": "b", "effect": "NoExecute"}],
+            "resources": {"limits": {"a.b/c": "1"}}});
+        assert_eq!(spec["pod"], want);
+        let told: Vec<&str> = lines.iter().filter_map(|line| line.split(": ").nth(1)).collect();
+        assert_eq!(told, ["spec.backup.pod.tolerations.odd", "spec.backup.pod.resources.burst"]);
+    }
+
+    #[test]
+    fn the_oldest_operators_keys_are_told_of() {
+        let object = |kind: &str| {
+            json!({"apiVersion": "x", "kind": kind, "metadata": {"name": "a"}, "spec": {
+                "TLS": {"static": {"operatorSecret": "op"}}, "backup": {"storageType": "S3"}}})
+        };
+        let told = |kind: &str| {
+            let lines = convert(object(kind), kind, &Defaults::default()).unwrap().unwrap().lines;
+            lines.iter().any(|line| line.starts_with("note: spec.TLS.static.operatorSecret: "))
+        };
+        assert!(told("Cluster") && !told("EtcdCluster"));
     }
 
     #[test]

@@ -1,8 +1,12 @@
 //! An object whose fields are taken one by one; what nobody took is told.
 
+use std::collections::BTreeSet;
+
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::cli::output;
 use crate::error::{Error, Result};
 
 /// The fields of an object, and where it is.
@@ -36,6 +40,22 @@ impl Fields {
                 .map(Some)
                 .map_err(|error| Error::usage(format!("{}: {error}", self.full(name)))),
         }
+    }
+
+    /// The same, and a line for each field within the value that its type does not know.
+    ///
+    /// # Errors
+    /// As [`Fields::take`].
+    pub(super) fn take_known<T>(&mut self, name: &str, lines: &mut Vec<String>) -> Result<Option<T>>
+    where
+        T: DeserializeOwned + Serialize,
+    {
+        let given = self.left.get(name).cloned().unwrap_or_default();
+        let known = self.take::<T>(name)?;
+        let mut paths = BTreeSet::new();
+        unknown(&given, &output::to_value(&known)?, &self.full(name), &mut paths);
+        lines.extend(paths.iter().map(|path| not_converted(path, reason(path))));
+        Ok(known)
     }
 
     /// The text of a field; empty where it is absent.
@@ -79,6 +99,28 @@ impl Fields {
 
     fn full(&self, name: &str) -> String {
         if self.path.is_empty() { name.to_owned() } else { format!("{}.{name}", self.path) }
+    }
+}
+
+/// The paths of the fields of `given` that `known` lacks; null stands for an absent one.
+fn unknown(given: &Value, known: &Value, path: &str, paths: &mut BTreeSet<String>) {
+    match given {
+        Value::Object(fields) => {
+            for (name, value) in fields.iter().filter(|(_, value)| !value.is_null()) {
+                let path = format!("{path}.{name}");
+                match known.get(name) {
+                    Some(known) => unknown(value, known, &path, paths),
+                    None => {
+                        paths.insert(path);
+                    }
+                }
+            }
+        }
+        Value::Array(items) => {
+            let known = known.as_array().into_iter().flatten();
+            items.iter().zip(known).for_each(|(item, known)| unknown(item, known, path, paths));
+        }
+        _ => {}
     }
 }
 

@@ -1,10 +1,11 @@
 //! From one released form of EtcdBackup to the other: `clusterName`, `s3.s3Bucket` and `s3.prefix` (dialect A), or
 //! `etcdEndpoints` and `s3.path` (dialect B).
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cluster::lost;
 use super::{Converted, Form};
+use crate::api::etcdbackup::CLUSTER_LABEL;
 use crate::api::names;
 use crate::error::{Error, Result};
 use crate::snapshot::Layout;
@@ -37,9 +38,25 @@ fn by_endpoints(converted: &mut Converted) -> Result<()> {
         return Ok(());
     }
     let url = url(converted, &converted.spec.cluster_name);
-    converted.spec.cluster_name.clear();
+    let cluster = std::mem::take(&mut converted.spec.cluster_name);
     converted.spec.etcd_endpoints = vec![url];
+    label(converted, &cluster);
     Ok(())
+}
+
+/// Without a clusterName the label names the cluster, as `create` writes it; without either the object's name would.
+fn label(converted: &mut Converted, cluster: &str) {
+    if converted.cluster() == cluster {
+        return;
+    }
+    let labels = converted.metadata.entry("labels").or_insert_with(|| json!({}));
+    let other = labels.as_object_mut().and_then(|labels| labels.insert(CLUSTER_LABEL.to_owned(), cluster.into()));
+    if let Some(other) = other {
+        converted.lines.push(format!(
+            "note: metadata.labels.{CLUSTER_LABEL}: {cluster} in place of {other}: it names the cluster where no \
+             clusterName does"
+        ));
+    }
 }
 
 /// The client Service of a cluster as the object's own namespace reaches it.
@@ -60,6 +77,13 @@ fn by_name(converted: &mut Converted) -> Result<()> {
     let cluster = cluster_behind(endpoint, converted)
         .ok_or_else(|| Error::usage(format!("{endpoint:?} is not the Service NAME-client that a clusterName means")))?;
     names::check_cluster_name(&cluster)?;
+    let before = converted.cluster().to_owned();
+    if before != cluster {
+        converted.lines.push(format!(
+            "note: spec.clusterName: {cluster}, where the cluster was {before} so far: the directory of its snapshots, \
+             its backup service and its claim are named after it"
+        ));
+    }
     converted.spec.etcd_endpoints.clear();
     converted.spec.cluster_name = cluster;
     Ok(())
@@ -94,7 +118,13 @@ fn at_path(converted: &mut Converted) -> Result<()> {
         return Err(Error::usage("spec.s3 names no bucket, and a path begins with one")
             .hint("give the operator's with --operator-flags"));
     }
-    let layout = s3.layout.take().unwrap_or(Layout::Cluster);
+    let layout = s3.layout.take().unwrap_or_else(|| {
+        converted.lines.push(format!(
+            "note: spec.s3.layout: none is named, so the path is that of Cluster, v1/{cluster}/; what was stored so \
+             far may be in v1/NAMESPACE/{cluster}/"
+        ));
+        Layout::Cluster
+    });
     let namespace = match (layout, namespace) {
         (Layout::Namespaced, None) => {
             return Err(Error::usage("spec.s3.layout is Namespaced, and no namespace is named").hint("name it with -n"));
@@ -127,7 +157,7 @@ fn in_directories(converted: &mut Converted) -> Result<()> {
     s3.s3_bucket = bucket.to_owned();
     let prefix = match own {
         Some((layout, prefix)) => {
-            s3.layout = (layout == Layout::Namespaced).then_some(layout);
+            s3.layout = Some(layout);
             prefix
         }
         None => directory,
@@ -146,8 +176,6 @@ fn in_directories(converted: &mut Converted) -> Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
-
     use super::*;
     use crate::commands::convert::backup::convert;
     use crate::commands::convert::defaults::Defaults;
@@ -164,7 +192,7 @@ mod tests {
         for (namespace, url) in [(None, "http://etcd-a-client:2379"), (Some("db"), "http://etcd-a-client.db.svc:2379")]
         {
             let a = json!({"clusterName": "etcd-a", "storageType": "S3", "backupPolicy": {"backupIntervalInSecond": 60},
-                "s3": {"s3Bucket": "b", "prefix": "team/x", "awsSecret": "aws"}});
+                "s3": {"s3Bucket": "b", "prefix": "team/x", "awsSecret": "aws", "layout": "Cluster"}});
             let b = written(a.clone(), namespace, Form::Endpoints).unwrap();
             let want = json!({"etcdEndpoints": [url], "storageType": "S3",
                 "backupPolicy": {"backupIntervalInSecond": 60},
@@ -182,6 +210,51 @@ mod tests {
         assert_eq!(b["s3"], json!({"path": "b/v1/db/etcd-a/nightly_etcd.backup"}));
         assert_eq!(b["etcdEndpoints"], json!(["https://etcd-a-client.db.svc:2379"]));
         assert!(written(a, None, Form::Endpoints).is_err());
+    }
+
+    /// An object in a form: its cluster, its labels, and what is told.
+    fn told(metadata: Value, spec: Value, form: Form) -> (String, Value, Vec<String>) {
+        let read = convert(json!({ "metadata": metadata, "spec": spec }), &Defaults::default()).unwrap();
+        let found = write(read, form).unwrap();
+        (found.cluster().to_owned(), found.metadata.get("labels").cloned().unwrap_or_default(), found.lines)
+    }
+
+    #[test]
+    fn a_cluster_that_no_field_names_any_more_is_named_by_the_label() {
+        let volume = json!({"clusterName": "etcd-a", "storageType": "PersistentVolume", "persistentVolume": {}});
+        let label = json!({"etcd_cluster": "etcd-a"});
+        for (metadata, labels, notes) in [
+            (json!({"name": "nightly"}), label.clone(), 0),
+            (json!({"generateName": "nightly-"}), label.clone(), 0),
+            (json!({"name": "nightly", "labels": {"a": "b"}}), json!({"a": "b", "etcd_cluster": "etcd-a"}), 0),
+            (json!({"name": "etcd-a"}), Value::Null, 0),
+            (json!({"name": "etcd-a", "labels": {"etcd_cluster": "other"}}), label, 1),
+        ] {
+            let (cluster, found, lines) = told(metadata, volume.clone(), Form::Endpoints);
+            assert_eq!((cluster.as_str(), found, lines.len()), ("etcd-a", labels, notes), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn a_cluster_that_gets_another_name_is_told() {
+        let spec = json!({"etcdEndpoints": ["http://etcd-a-client:2379"], "storageType": "PersistentVolume",
+            "persistentVolume": {}});
+        let notes = |metadata: Value| told(metadata, spec.clone(), Form::Cluster).2;
+        let lines = notes(json!({"name": "nightly"}));
+        assert!(lines.len() == 1 && lines[0].starts_with("note: spec.clusterName: etcd-a, where "), "{lines:?}");
+        assert_eq!(notes(json!({"name": "nightly", "labels": {"etcd_cluster": "etcd-a"}})), [""; 0]);
+        assert_eq!(notes(json!({"name": "etcd-a"})), [""; 0]);
+    }
+
+    #[test]
+    fn a_layout_that_nobody_named_is_told() {
+        let notes = |s3: Value| {
+            let spec = json!({"clusterName": "etcd-a", "storageType": "S3", "s3": s3});
+            told(json!({"name": "etcd-a"}), spec, Form::Endpoints).2
+        };
+        let lines = notes(json!({"s3Bucket": "b"}));
+        assert!(lines.len() == 1 && lines[0].starts_with("note: spec.s3.layout: none is named"), "{lines:?}");
+        assert_eq!(notes(json!({"s3Bucket": "b", "layout": "Cluster"})), [""; 0]);
     }
 
     #[test]

@@ -13,14 +13,11 @@ pub(in crate::commands) fn advise(
     kube: &KubeFlags,
 ) -> Error {
     let place = &flags.place;
-    if cluster.is_empty() || place.path.is_some() || kube.patience.answered() {
-        return error;
+    if place.bucket.is_some() || place.path.is_some() {
+        return without_secret(error, flags, kube);
     }
-    if place.bucket.is_some() {
-        return match &flags.secret {
-            Some(_) => error.hint("without Kubernetes your own AWS credentials can be used: leave out --secret"),
-            None => error,
-        };
+    if cluster.is_empty() || kube.patience.answered() {
+        return error;
     }
     let namespace = kubernetes::namespace(kube);
     error.hint(format!(
@@ -28,4 +25,14 @@ pub(in crate::commands) fn advise(
          with --prefix PREFIX if the backups have one, and --endpoint-url URL if the store is not AWS; \
          from a mounted disk: kubectl etcdbackup {verb} {cluster} --from dir --dir PATH"
     ))
+}
+
+/// `error`, and where no API server answered for the Secret of the flags, that the place can be read without it.
+pub(in crate::commands) fn without_secret(error: Error, flags: &S3ReadFlags, kube: &KubeFlags) -> Error {
+    match &flags.secret {
+        Some(_) if !kube.patience.answered() => {
+            error.hint("without Kubernetes your own AWS credentials can be used: leave out --secret")
+        }
+        _ => error,
+    }
 }

@@ -134,7 +134,7 @@ pub(super) async fn find(args: &Args, kube: &KubeFlags, helpers: &Helpers, ui: &
         return dir::find(path, args, &wanted, kube, ui).await;
     }
     if args.is_pv() {
-        return from_volume(args, &wanted, kube, helpers, ui).await;
+        return pv::find(args, &wanted, kube, ui, helpers).await;
     }
     from_service_or_store(args, &wanted, kube, helpers, ui).await
 }
@@ -154,7 +154,9 @@ async fn from_service_or_store(
                 if let Some(told) = on_volume(args, kube).await {
                     ui.say(format!("{}; trying pv", error.message()));
                     ui.say(format!("s3: not read: {told}"));
-                    let found = from_volume(args, wanted, kube, helpers, ui).await;
+                    // a pod takes longer to start than the patience for an API server that may be gone
+                    kube.patience.lift();
+                    let found = pv::find(args, wanted, kube, ui, helpers).await;
                     return found.map_err(|last| both(last, &error));
                 }
                 let skipped = if kube.patience.answered() { "" } else { "backup service not asked: " };
@@ -175,12 +177,6 @@ async fn from_service_or_store(
         true if args.from == From::S3 => Err(error),
         _ => Err(suggest(error, args, kube).await),
     }
-}
-
-async fn from_volume(args: &Args, wanted: &Wanted, kube: &KubeFlags, helpers: &Helpers, ui: &Ui) -> Result<Found> {
-    // a pod takes longer to start than the patience for an API server that may be gone
-    kube.patience.lift();
-    pv::find(args, wanted, kube, ui, helpers).await
 }
 
 /// What says that the snapshots are on a volume, where no flag says that they are in S3.

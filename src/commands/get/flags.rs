@@ -31,6 +31,7 @@ impl TransferFlags {
             concurrency: self.concurrency.map_or(how.concurrency, usize::from),
             part_size: self.part_size.map_or(how.part_size, |mib| u64::from(mib) << 20),
             stall_timeout: self.stall_timeout,
+            open_timeout: how.open_timeout.max(self.stall_timeout),
             ..how
         }
     }

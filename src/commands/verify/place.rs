@@ -3,17 +3,16 @@
 use std::fmt;
 use std::fs::File;
 use std::io::{IsTerminal, Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tempfile::TempDir;
 use tokio_util::sync::CancellationToken;
 
 use super::super::get::place::resolve;
 use crate::aws::S3;
 use crate::cli::progress::Progress;
 use crate::cli::{KubeFlags, S3ReadFlags, Ui};
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::signals;
 use crate::snapshot::{Proof, TrailerHasher};
 use crate::source::file::LocalFile;
@@ -81,46 +80,43 @@ pub(super) fn spool() -> Result<(LocalFile<File>, Result<Proof>)> {
     Ok((LocalFile::of(file, hasher.size()), hasher.finish()))
 }
 
-/// A download that was proved, in a directory that goes when this is dropped.
-pub(super) struct Fetched {
-    directory: TempDir,
-    proof: Proof,
-}
-
-impl Fetched {
-    pub(super) fn path(&self) -> PathBuf {
-        file_in(self.directory.path())
-    }
-
-    pub(super) fn proof(&self) -> Proof {
-        self.proof.clone()
-    }
-}
-
-fn file_in(directory: &Path) -> PathBuf {
-    directory.join("etcd.backup")
-}
-
-/// Downloads the object.
+/// Downloads the object into a file without a name. Bytes that fail proof are there too: they may tell where.
 ///
 /// # Errors
-/// Those of S3, and [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) for a trailer that does not match.
-pub(super) async fn download(place: &Place, flags: &S3ReadFlags, kube: &KubeFlags, ui: &Ui) -> Result<Fetched> {
-    let (origin, how) = origin(place, flags, kube, ui).await?;
-    let directory = tempfile::Builder::new().prefix("etcdbackup-verify-").tempdir();
-    let directory = directory.map_err(|error| {
-        Error::general(format!("cannot make a temporary directory in {}: {error}", std::env::temp_dir().display()))
-            .hint("name another one in TMPDIR")
-    })?;
+/// Those of S3 and of the disk.
+pub(super) async fn download(
+    place: &Place,
+    (origin, how): (Origin, How),
+    ui: &Ui,
+) -> Result<(LocalFile<File>, Result<Proof>)> {
+    let failed = |error: std::io::Error| {
+        Error::general(format!("cannot make a temporary file in {}: {error}", std::env::temp_dir().display()))
+            .hint("name another directory in TMPDIR")
+    };
+    let directory = tempfile::Builder::new().prefix("etcdbackup-verify-").tempdir().map_err(failed)?;
     ui.say(format!("downloading {place} into a temporary file in {}", std::env::temp_dir().display()));
     let progress = Arc::new(Mutex::new(Progress::new(ui, place.to_string(), origin.size())));
     let told = progress.clone();
     let advance = Arc::new(move |bytes| told.lock().unwrap_or_else(PoisonError::into_inner).advance(bytes));
-    let target = Target::File { path: file_in(directory.path()), force: false };
+    let target = Target::File { path: directory.path().join("etcd.backup"), force: false };
+    let (keep, kept) = std::sync::mpsc::channel();
+    // where the proof fails, the download takes the name away, and not what is open
+    let check = move |file: &File, _: &Result<Proof>| {
+        let _ = keep.send(file.try_clone());
+        Ok(())
+    };
     signals::bear_file_limit();
-    let proof = download::fetch(origin, &target, &how, advance, &CancellationToken::new()).await;
+    let proved = download::fetch_checked(origin, &target, &how, advance, &CancellationToken::new(), check).await;
     progress.lock().unwrap_or_else(PoisonError::into_inner).finish();
-    Ok(Fetched { directory, proof: proof? })
+    match proved {
+        Err(error) if error.kind() != ErrorKind::Unproved => Err(error),
+        proved => {
+            let unseen = || Error::general(format!("{place} was downloaded and not examined"));
+            let file = kept.try_recv().map_err(|_| unseen())?.map_err(failed)?;
+            let size = file.metadata().map_err(failed)?.len();
+            Ok((LocalFile::of(file, size), proved))
+        }
+    }
 }
 
 /// The object by ranges, and its size.
@@ -139,7 +135,11 @@ pub(super) async fn ranges(
     }
 }
 
-async fn origin(place: &Place, flags: &S3ReadFlags, kube: &KubeFlags, ui: &Ui) -> Result<(Origin, How)> {
+/// The object to be downloaded.
+///
+/// # Errors
+/// Those of S3.
+pub(super) async fn origin(place: &Place, flags: &S3ReadFlags, kube: &KubeFlags, ui: &Ui) -> Result<(Origin, How)> {
     let Place::S3 { bucket, key } = place else { return Err(Error::usage("not a place in S3")) };
     let mut flags = flags.clone();
     flags.place.path = Some(format!("{bucket}/{key}"));

@@ -5,7 +5,7 @@ use serde::Serialize;
 use crate::error::{Error, ErrorKind, Result};
 use crate::snapshot::keyspace::{Contents, Glance};
 use crate::snapshot::proof::Verdict;
-use crate::snapshot::{Proof, SnapshotName, truth};
+use crate::snapshot::{PathName, Proof, SnapshotName, truth};
 
 /// A snapshot and what became of each check. What could not be told is left out.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
@@ -106,10 +106,14 @@ impl Report {
     /// With what was found compared to the name, where it is a name.
     fn named(mut self, found: Glance) -> Self {
         let base = self.file.rsplit('/').next().unwrap_or_default();
-        if let Some(name) = SnapshotName::parse(base) {
-            let is_true = truth::name_is(&name, &found);
+        let name = SnapshotName::parse(base);
+        let is_true = match &name {
+            Some(name) => Some(truth::name_is(name, &found)),
+            None => PathName::of(base).map(|name| truth::revision_is(name.revision, found.revision)),
+        };
+        self.etcd_version = name.map(|name| name.version().to_string());
+        if let Some(is_true) = is_true {
             self.checks.name = Some(shown(&is_true));
-            self.etcd_version = Some(name.version().to_string());
             self.wrong = self.wrong.or(is_true.err());
         }
         self.revision = Some(found.revision);

@@ -117,7 +117,7 @@ impl Reader {
             image_pull_secrets: (!self.pull_secrets.is_empty()).then(|| self.pull_secrets.clone()),
             affinity: self.node.as_deref().map(only_on),
             // the data is on that node whatever keeps other pods off it
-            tolerations: self.node.as_ref().map(|_| vec![tolerate("NoSchedule")]),
+            tolerations: self.node.as_ref().map(|_| ["NoSchedule", "NoExecute"].map(tolerate).to_vec()),
             termination_grace_period_seconds: Some(5),
             volumes: Some(vec![Volume {
                 name: "backups".to_owned(),
@@ -256,6 +256,8 @@ mod tests {
         assert_eq!(spec["template"]["metadata"]["labels"]["app"], APP);
         let required = &pod["affinity"]["nodeAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"];
         assert_eq!(required["nodeSelectorTerms"][0]["matchFields"][0]["values"], json!(["node1"]));
+        let tolerated = ["NoSchedule", "NoExecute"].map(|effect| json!({"operator": "Exists", "effect": effect}));
+        assert_eq!(pod["tolerations"], json!(tolerated));
     }
 
     #[test]

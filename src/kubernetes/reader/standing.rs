@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::{ContainerStateWaiting, Event, Pod};
 
-use super::APP;
 use crate::error::{Error, ErrorKind};
 use crate::kubernetes::Session;
 
@@ -70,14 +69,19 @@ impl Trouble {
             ],
             "Unschedulable" => vec!["kubectl get nodes shows which are Ready".to_owned(), manual],
             "FailedMount" | "FailedAttachVolume" => {
-                vec![format!("kubectl get volumeattachments; kubectl describe pod -n {namespace} -l app={APP}"), manual]
+                vec![format!("kubectl get volumeattachments; {}", events(namespace)), manual]
             }
             ENDED => {
                 vec!["an image of another version may not know this role: name one with --helper-image".to_owned()]
             }
-            _ => vec![format!("kubectl describe job,pod -n {namespace} -l app={APP}"), manual],
+            _ => vec![events(namespace), manual],
         }
     }
+}
+
+/// The command that shows what was in the way. The helper itself is gone by then.
+pub(super) fn events(namespace: &str) -> String {
+    format!("kubectl get events -n {namespace} --sort-by=.lastTimestamp")
 }
 
 const REFUSED: &str = "FailedCreate";
@@ -216,6 +220,14 @@ mod tests {
         assert_eq!(hindered(None, &[event("FailedCreate", quota)]), ("QuotaExceeded".to_owned(), 0));
         let waiting = |reason: &str| in_state(json!({"waiting": {"reason": reason, "message": "m"}}));
         assert_eq!(hindered(Some(&waiting("ImagePullBackOff")), &[]), ("ImagePullBackOff".to_owned(), 0));
+    }
+
+    #[test]
+    fn the_hints_name_what_outlives_the_helper() {
+        let hint = |reason: &str| Trouble::new(reason, "m", Duration::ZERO).advice("ns").swap_remove(0);
+        let events = "kubectl get events -n ns --sort-by=.lastTimestamp";
+        assert_eq!(hint("FailedMount"), format!("kubectl get volumeattachments; {events}"));
+        assert_eq!(hint("CreateContainerError"), events);
     }
 
     #[test]

@@ -14,8 +14,6 @@ use crate::kubernetes::reader::APP;
 pub struct Plan {
     /// The node that it must run on; any that the scheduler finds when `None`.
     pub node: Option<String>,
-    /// Whether it must take that place whatever the node's taints say: the data is nowhere else.
-    pub must: bool,
     /// Why there.
     pub because: String,
 }
@@ -44,7 +42,8 @@ pub fn plan(found: &Found) -> Result<Plan> {
     let modes = access_modes(&found.claim);
     let has = |mode: &str| modes.iter().any(|one| one == mode);
     if has("ReadWriteOncePod") {
-        return match found.users.first() {
+        // a pod without a node keeps no other from the claim
+        return match found.users.iter().find(|pod| is_placed(pod)) {
             Some(user) => Err(taken(&name, user, &found.claim.namespace().unwrap_or_default())),
             None => by_volume(found, &name),
         };
@@ -109,12 +108,12 @@ fn beside(found: &Found, claim: &str, user: &Pod) -> Result<Plan> {
         ))
         .hint("or take the disk out and mount it elsewhere: --print-manual"));
     }
-    Ok(Plan { because: format!("pod {pod} has the volume there"), node: Some(node), must: true })
+    Ok(Plan { because: format!("pod {pod} has the volume there"), node: Some(node) })
 }
 
 /// Where the volume itself lets pods be.
 fn by_volume(found: &Found, claim: &str) -> Result<Plan> {
-    let anywhere = |because: &str| Plan { node: None, must: false, because: because.to_owned() };
+    let anywhere = |because: &str| Plan { node: None, because: because.to_owned() };
     let terms =
         found.volume.as_ref().and_then(|volume| volume.spec.as_ref()?.node_affinity.as_ref()?.required.as_ref());
     let (Some(terms), Some(nodes)) = (terms.map(|terms| &terms.node_selector_terms), &found.nodes) else {
@@ -125,7 +124,7 @@ fn by_volume(found: &Found, claim: &str) -> Result<Plan> {
     match (ready.as_slice(), fitting.as_slice()) {
         ([only], [_]) => {
             let because = "the volume is on that node".to_owned();
-            Ok(Plan { node: Some(only.name_any()), must: true, because })
+            Ok(Plan { node: Some(only.name_any()), because })
         }
         ([_, ..], _) => Ok(anywhere("any node that the volume fits")),
         ([], fitting) => Err(lost_nodes(claim, &shown(terms), fitting)),

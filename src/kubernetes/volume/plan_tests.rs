@@ -80,6 +80,10 @@ fn a_volume_of_one_pod_is_read_only_while_no_pod_has_it() {
         found.users = vec![pod("runs", "b", "Running", owner)];
         assert_eq!(plan(&found).unwrap_err().hints(), [hint]);
     }
+    found.users.insert(0, pod("unplaced", "", "Pending", json!([])));
+    assert!(plan(&found).unwrap_err().message().contains("in use by pod runs"));
+    found.users.pop();
+    assert_eq!(node_of_plan(&found), Ok(None));
 }
 
 #[test]

@@ -22,8 +22,8 @@ use crate::source::Body;
 /// Longest wait for the headers of an answer.
 const HEADERS: Duration = Duration::from_secs(30);
 
-/// Longest wait for the next bytes of a body.
-const STALL: Duration = Duration::from_secs(60);
+/// Longest wait for the next bytes of a text.
+pub(super) const STALL: Duration = Duration::from_secs(60);
 
 /// What came before a forward failed may still be on its way for so long.
 const GRACE: Duration = Duration::from_secs(2);
@@ -139,7 +139,7 @@ impl Exchange {
         self.response.headers()
     }
 
-    /// The body as it arrives; an error instead of a short end.
+    /// The body as it arrives; an error instead of a short end. How long it may stand still is the reader's to say.
     ///
     /// # Errors
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when the answer says neither its length nor its end:
@@ -167,7 +167,7 @@ impl Exchange {
     /// The first 4 KiB of the body, as far as it came.
     pub(super) async fn text(self) -> String {
         let (mut incoming, mut bytes) = (self.response.into_body(), Vec::new());
-        while let Ok(Some(chunk)) = self.open.next(&mut incoming).await {
+        while let Ok(Ok(Some(chunk))) = tokio::time::timeout(STALL, self.open.next(&mut incoming)).await {
             bytes.extend_from_slice(&chunk[..chunk.len().min(TEXT - bytes.len())]);
             if bytes.len() >= TEXT {
                 break;
@@ -181,21 +181,15 @@ impl Open {
     /// The next bytes; `None` at the announced end.
     async fn next(&self, incoming: &mut Incoming) -> Result<Option<Bytes>> {
         loop {
-            let frame = tokio::time::timeout(STALL, unless_failed(&self.fate, incoming.frame()));
-            match frame.await {
-                Ok(Ok(None)) => return Ok(None),
+            match unless_failed(&self.fate, incoming.frame()).await {
+                Ok(None) => return Ok(None),
                 // trailers carry no bytes
-                Ok(Ok(Some(Ok(frame)))) => match frame.into_data() {
+                Ok(Some(Ok(frame))) => match frame.into_data() {
                     Ok(bytes) => return Ok(Some(bytes)),
                     Err(_) => continue,
                 },
-                Ok(Ok(Some(Err(error)))) => return Err(self.broken(&chain(&error)).await),
-                Ok(Err(reason)) => return Err(self.broken(&format!("port-forward: {reason}")).await),
-                Err(_) => {
-                    return Err(
-                        Error::timed_out(format!("{}: no bytes for {STALL:?}", self.shown)).hint("run it again")
-                    );
-                }
+                Ok(Some(Err(error))) => return Err(self.broken(&chain(&error)).await),
+                Err(reason) => return Err(self.broken(&format!("port-forward: {reason}")).await),
             }
         }
     }

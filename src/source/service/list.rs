@@ -4,10 +4,10 @@ use futures::TryStreamExt;
 use http::{HeaderMap, Method, StatusCode};
 
 use super::ServiceSource;
-use super::exchange::Exchange;
+use super::exchange::{Exchange, STALL};
 use crate::error::{Error, ErrorKind, Result};
-use crate::source::Listing;
 use crate::source::pv::{Inventory, SNAPSHOTS};
+use crate::source::{Listing, unless_silent};
 
 /// Most bytes of a list: 40,000 snapshots.
 const MOST: usize = 16 << 20;
@@ -24,9 +24,9 @@ impl ServiceSource {
         if status != StatusCode::OK {
             return Err(refused(status, &answer.text().await, &self.base.shown));
         }
-        let mut body = answer.into_body()?;
+        let mut body = unless_silent(answer.into_body()?, STALL);
         let mut json = Vec::new();
-        while let Some(chunk) = body.try_next().await? {
+        while let Some(chunk) = body.try_next().await.map_err(|error| error.context(&self.base.shown))? {
             json.extend_from_slice(&chunk);
             if json.len() > MOST {
                 return Err(Error::general(format!("{}: the list of snapshots is too long", self.base.shown)));

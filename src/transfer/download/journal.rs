@@ -38,11 +38,10 @@ impl<F: Read + Write + Seek> Journal<F> {
     /// Those of reading.
     pub(super) fn resume(file: F, size: u64, identity: &str) -> io::Result<(Self, Option<BTreeMap<u64, u64>>)> {
         let mut journal = Self { file };
-        let found = journal.read(size, identity)?;
-        if found.is_some() {
-            journal.file.seek(SeekFrom::End(0))?;
-        }
-        Ok((journal, found))
+        let Some((found, end)) = journal.read(size, identity)? else { return Ok((journal, None)) };
+        // over a record that a crash has cut: behind it none would be read in its place
+        journal.file.seek(SeekFrom::Start(end))?;
+        Ok((journal, Some(found)))
     }
 
     /// Begins anew; the file has been emptied.
@@ -73,7 +72,8 @@ impl<F: Read + Write + Seek> Journal<F> {
         &self.file
     }
 
-    fn read(&mut self, size: u64, identity: &str) -> io::Result<Option<BTreeMap<u64, u64>>> {
+    /// The records of this object, and where the last one ends.
+    fn read(&mut self, size: u64, identity: &str) -> io::Result<Option<(BTreeMap<u64, u64>, u64)>> {
         // a journal records a block once a run; more than a few runs' worth is not ours
         let most = HEADER + blocks::count(size).saturating_mul(8 * RECORD as u64);
         let mut bytes = Vec::new();
@@ -85,8 +85,11 @@ impl<F: Read + Write + Seek> Journal<F> {
             return Ok(None);
         }
         let number = |bytes: &[u8]| bytes.try_into().map(u64::from_le_bytes).unwrap_or_default();
-        let records = bytes[end + 1..].chunks_exact(RECORD).map(|record| (number(&record[..8]), number(&record[8..])));
-        Ok(Some(records.filter(|(block, _)| *block < blocks::count(size)).collect()))
+        let records = bytes[end + 1..].chunks_exact(RECORD);
+        let end = bytes.len() - records.remainder().len();
+        let records = records.map(|record| (number(&record[..8]), number(&record[8..])));
+        let found = records.filter(|(block, _)| *block < blocks::count(size)).collect();
+        Ok(Some((found, end as u64)))
     }
 }
 
@@ -126,7 +129,11 @@ mod tests {
         assert_eq!(read(written(), size + 1, "s3://b/k \"etag\""), None);
         let mut cut = written();
         cut.pop();
-        assert_eq!(read(cut, size, "s3://b/k \"etag\"").unwrap(), BTreeMap::from([(2, 7)]));
+        let (mut journal, found) = Journal::resume(Cursor::new(cut), size, "s3://b/k \"etag\"").unwrap();
+        assert_eq!(found.unwrap(), BTreeMap::from([(2, 7)]));
+        journal.record(1, 5).unwrap();
+        let gone_on = journal.file.into_inner();
+        assert_eq!(read(gone_on, size, "s3://b/k \"etag\"").unwrap(), BTreeMap::from([(1, 5), (2, 7)]));
     }
 
     proptest! {

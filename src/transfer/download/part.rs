@@ -2,9 +2,9 @@
 
 use std::ops::Range;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use futures::StreamExt;
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -13,10 +13,13 @@ use tokio::time::Instant;
 use super::blocks::BLOCK;
 use super::part_file::PartFile;
 use super::patience::{Tries, Watch};
-use super::{Advance, How};
+use super::{Advance, How, MOST_BYTES, incomplete};
 use crate::error::{Error, Result};
 use crate::source::Body;
 use crate::source::origin::{Failure, Opening};
+
+/// Chunks of fewer bytes are copied together: each costs as much again to hold, and a server may send them one by one.
+const SMALL: usize = 4096;
 
 /// What all parts of a download share.
 pub(super) struct Shared {
@@ -25,6 +28,10 @@ pub(super) struct Shared {
     pub advance: Advance,
     /// Tries that are left for the whole download.
     pub budget: AtomicU32,
+    /// Bytes per second below which a request is cut: what was found too much for the line is asked of no other part.
+    pub floor: AtomicU64,
+    /// Whether something has gone to stdout.
+    pub begun: Arc<AtomicBool>,
     /// Whether the server was found to ignore ranges.
     pub unranged: AtomicBool,
     /// Whether the store's checksum of the whole is known, so that one has to be computed.
@@ -43,6 +50,10 @@ impl Shared {
     fn spend(&self) -> bool {
         self.budget.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
     }
+
+    fn watch(&self) -> Watch {
+        Watch::new(self.how.stall_timeout, self.floor.load(Ordering::Relaxed), Instant::now())
+    }
 }
 
 /// Brings the bytes of `range`; `open` is asked for what is missing of it.
@@ -57,14 +68,13 @@ pub(super) async fn fetch<'a>(
 ) -> Result<()> {
     let mut gather = Gather::new(range.start, Some(range.end), shared, blocks);
     let mut tries = Tries::new(shared.how.first_pause);
-    let mut watch = Watch::new(shared.how.stall_timeout, shared.how.floor, Instant::now());
     while gather.at < range.end {
         let before = gather.at;
-        let broken = match attempt(&mut gather, &open, range.end, &mut watch, shared).await {
+        let broken = match attempt(&mut gather, &open, range.end, shared).await {
             Ok(()) => continue,
             Err(Failure::Passing(error)) => error,
             Err(failure) => {
-                shared.unranged.store(failure == Failure::NoRanges, Ordering::Relaxed);
+                shared.unranged.fetch_or(failure == Failure::NoRanges, Ordering::Relaxed);
                 if let (Failure::Changed(_), Some(file)) = (&failure, &shared.file) {
                     file.discard();
                 }
@@ -86,19 +96,13 @@ async fn attempt<'a>(
     gather: &mut Gather<'_>,
     open: &impl Fn(Range<u64>) -> Opening<'a>,
     end: u64,
-    watch: &mut Watch,
     shared: &Shared,
 ) -> Result<(), Failure> {
     let opening = tokio::time::timeout(shared.how.open_timeout, open(gather.at..end));
     let mut body = opening.await.map_err(|_| Failure::Passing(silent(shared.how.open_timeout)))??;
-    watch.start(Instant::now());
-    while let Some(mut chunk) = next(&mut body, watch).await? {
-        let came = chunk.len();
-        chunk.truncate(usize::try_from(end - gather.at).unwrap_or(usize::MAX));
-        let kept = chunk.len();
-        (shared.advance)(kept as u64);
-        gather.push(chunk).await.map_err(Failure::Final)?;
-        if kept < came {
+    let mut watch = shared.watch();
+    while let Some(chunk) = next(&mut body, &mut watch, shared).await? {
+        if gather.take(chunk, end).await.map_err(Failure::Final)? {
             tracing::debug!(end, "the server sends more bytes than it was asked for");
             return Ok(());
         }
@@ -109,21 +113,33 @@ async fn attempt<'a>(
     Ok(())
 }
 
-/// Brings a whole body of unknown length, in one try.
+/// Brings a whole body in one try; `size` is that of the snapshot, where it is known.
 ///
 /// # Errors
-/// As [`fetch`].
-pub(super) async fn pour(mut body: Body, shared: &Shared, blocks: mpsc::Sender<Vec<Bytes>>) -> Result<(), Failure> {
-    let mut gather = Gather::new(0, None, shared, blocks);
-    let mut watch = Watch::new(shared.how.stall_timeout, shared.how.floor, Instant::now());
+/// As [`fetch`]; [`ErrorKind::Unproved`](crate::error::ErrorKind::Unproved) for one that ends before its size.
+pub(super) async fn pour(
+    mut body: Body,
+    size: Option<u64>,
+    shared: &Shared,
+    blocks: mpsc::Sender<Vec<Bytes>>,
+) -> Result<(), Failure> {
+    let mut gather = Gather::new(0, size, shared, blocks);
+    let mut watch = shared.watch();
     let broken = loop {
-        match next(&mut body, &mut watch).await {
-            Ok(Some(chunk)) => {
-                (shared.advance)(chunk.len() as u64);
-                gather.push(chunk).await.map_err(Failure::Final)?;
-            }
-            Ok(None) => return gather.finish().await.map_err(Failure::Final),
+        let chunk = match next(&mut body, &mut watch, shared).await {
+            Ok(Some(chunk)) => chunk,
+            Ok(None) => match size.filter(|size| gather.at < *size) {
+                Some(size) => break Failure::Passing(incomplete(size, gather.at)),
+                None => return gather.finish().await.map_err(Failure::Final),
+            },
             Err(broken) => break broken,
+        };
+        if gather.take(chunk, size.unwrap_or(MOST_BYTES)).await.map_err(Failure::Final)? {
+            match size {
+                Some(size) => tracing::debug!(size, "the server sends more bytes than the snapshot has"),
+                None => break Failure::Final(Error::unproved("the server sends more bytes than any etcd has")),
+            }
+            return gather.finish().await.map_err(Failure::Final);
         }
     };
     // the next try writes to the same places, and what is proved is what it brings
@@ -132,13 +148,15 @@ pub(super) async fn pour(mut body: Body, shared: &Shared, blocks: mpsc::Sender<V
 }
 
 /// The next bytes, unless they are too long in coming.
-async fn next(body: &mut Body, watch: &mut Watch) -> Result<Option<Bytes>, Failure> {
+async fn next(body: &mut Body, watch: &mut Watch, shared: &Shared) -> Result<Option<Bytes>, Failure> {
     watch.resume(Instant::now());
     let Ok(next) = tokio::time::timeout_at(watch.deadline(), body.next()).await else {
         return Err(Failure::Passing(silent(watch.timeout())));
     };
     let Some(chunk) = next.transpose().map_err(Failure::Passing)? else { return Ok(None) };
     if watch.too_slow(chunk.len() as u64, Instant::now()) {
+        // the line itself may be slow, and cutting it makes nothing faster
+        shared.floor.fetch_min(watch.floor() / 2, Ordering::Relaxed);
         return Err(Failure::Passing(Error::general("the server sends too slowly")));
     }
     Ok(Some(chunk))
@@ -156,13 +174,25 @@ struct Gather<'a> {
     at: u64,
     end: Option<u64>,
     chunks: Vec<Bytes>,
+    /// The last chunks, of those that would take more memory than they hold.
+    small: BytesMut,
     gathered: u64,
     writing: Option<JoinHandle<Result<()>>>,
 }
 
 impl<'a> Gather<'a> {
     fn new(at: u64, end: Option<u64>, shared: &'a Shared, blocks: mpsc::Sender<Vec<Bytes>>) -> Self {
-        Self { shared, blocks, at, end, chunks: Vec::new(), gathered: 0, writing: None }
+        Self { shared, blocks, at, end, chunks: Vec::new(), small: BytesMut::new(), gathered: 0, writing: None }
+    }
+
+    /// Takes what of the chunk lies before `end`; whether there was more.
+    async fn take(&mut self, mut chunk: Bytes, end: u64) -> Result<bool> {
+        let came = chunk.len();
+        chunk.truncate(usize::try_from(end - self.at).unwrap_or(usize::MAX));
+        let kept = chunk.len();
+        (self.shared.advance)(kept as u64);
+        self.push(chunk).await?;
+        Ok(kept < came)
     }
 
     async fn push(&mut self, mut chunk: Bytes) -> Result<()> {
@@ -171,7 +201,7 @@ impl<'a> Gather<'a> {
             let taken = chunk.split_to(usize::try_from(room).unwrap_or(usize::MAX).min(chunk.len()));
             self.at += taken.len() as u64;
             self.gathered += taken.len() as u64;
-            self.chunks.push(taken);
+            self.keep(taken);
             if self.at.is_multiple_of(BLOCK) || Some(self.at) == self.end {
                 self.flush().await?;
             }
@@ -179,7 +209,22 @@ impl<'a> Gather<'a> {
         Ok(())
     }
 
+    fn keep(&mut self, chunk: Bytes) {
+        if chunk.len() < SMALL {
+            return self.small.extend_from_slice(&chunk);
+        }
+        self.join_small();
+        self.chunks.push(chunk);
+    }
+
+    fn join_small(&mut self) {
+        if !self.small.is_empty() {
+            self.chunks.push(self.small.split().freeze());
+        }
+    }
+
     async fn flush(&mut self) -> Result<()> {
+        self.join_small();
         let chunks = std::mem::take(&mut self.chunks);
         let start = self.at - std::mem::take(&mut self.gathered);
         if chunks.is_empty() {
@@ -194,9 +239,8 @@ impl<'a> Gather<'a> {
                 written
             }));
         }
-        // the reader only goes away with an error of its own, which is told in its place
-        let _ = self.blocks.send(chunks).await;
-        Ok(())
+        // the reader only goes away with an error of its own, which is told in place of this one
+        self.blocks.send(chunks).await.map_err(|_| Error::general("nobody takes the bytes any more"))
     }
 
     async fn written(&mut self) -> Result<()> {

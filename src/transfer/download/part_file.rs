@@ -36,14 +36,23 @@ pub(super) struct Of<'a> {
     pub identity: &'a str,
 }
 
+/// Bytes that are free for this user, that the file takes, and that it is long.
+#[derive(Debug, Clone, Copy)]
+struct Space {
+    free: u64,
+    taken: u64,
+    length: u64,
+}
+
 impl PartFile {
     /// Opens or makes the file for `target`. With `of`, blocks of an earlier run that are still what was recorded
-    /// are kept, and the numbers of those are returned; everything else is written anew.
+    /// are kept, and the numbers of those are returned; everything else is written anew. Space for `size` bytes is
+    /// taken, where that is known.
     ///
     /// # Errors
     /// [`ErrorKind::General`](crate::error::ErrorKind::General) when another run holds the file, when it is not
     /// this user's own, and for the disk, a full one with the numbers.
-    pub(super) fn open(target: &Path, of: Option<Of<'_>>) -> Result<(Self, Vec<u64>)> {
+    pub(super) fn open(target: &Path, of: Option<Of<'_>>, size: Option<u64>) -> Result<(Self, Vec<u64>)> {
         let (path, state) = (with_suffix(target, ".part"), with_suffix(target, ".part.state"));
         let file = own(&path)?;
         lock(&file, &path)?;
@@ -68,8 +77,10 @@ impl PartFile {
         if kept.is_empty() {
             part.begin(of)?;
         }
+        if let Some(size) = size {
+            part.reserve(size, !kept.is_empty())?;
+        }
         if let Some(of) = of {
-            part.reserve(of.size)?;
             part.reserve_records(of.size);
         }
         Ok((part, kept))
@@ -96,17 +107,39 @@ impl PartFile {
         recorded.iter().filter_map(same).collect()
     }
 
-    /// Takes the space before anything is transferred.
-    fn reserve(&self, size: u64) -> Result<()> {
+    /// Takes the space before anything is transferred; where there is too little, what an earlier run has brought is
+    /// `worth` keeping.
+    fn reserve(&self, size: u64, worth: bool) -> Result<()> {
         use rustix::io::Errno;
-        match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, size) {
-            Ok(()) => Ok(()),
-            Err(Errno::NOSPC | Errno::DQUOT) => Err(self.no_space(size)),
-            Err(Errno::FBIG) => Err(self.too_big(size)),
-            // file systems without it find out while writing
-            Err(_) if size > 0 => self.file.set_len(size).map_err(|error| unwritable(&self.path, &error)),
-            Err(_) => Ok(()),
+        let space = self.space();
+        let error = match rustix::fs::fallocate(&self.file, FallocateFlags::empty(), 0, size) {
+            Ok(()) => return Ok(()),
+            Err(Errno::NOSPC | Errno::DQUOT) => self.no_space(size, space),
+            Err(Errno::FBIG) => self.too_big(size),
+            // a file system without it: what it says is free has to do
+            Err(_) => match space {
+                Some(space) if space.free < size.saturating_sub(space.taken) => self.no_space(size, Some(space)),
+                _ => return self.file.set_len(size).map_err(|error| unwritable(&self.path, &error)),
+            },
+        };
+        match (worth, space) {
+            // what was taken in vain is given back
+            (true, Some(space)) => {
+                let _ = self.file.set_len(space.length);
+            }
+            (true, None) => {}
+            // an empty file is of no use to a later run
+            (false, _) => self.discard(),
         }
+        Err(error)
+    }
+
+    /// What is free, before more is taken.
+    fn space(&self) -> Option<Space> {
+        let (found, system) = (self.file.metadata().ok()?, rustix::fs::fstatvfs(&self.file).ok()?);
+        // POSIX, sys/stat.h: a block of st_blocks has 512 bytes on every file system of Linux and macOS
+        let taken = found.blocks() * 512;
+        Some(Space { free: system.f_bavail * system.f_frsize, taken, length: found.len() })
     }
 
     /// Takes the space for the records too: where none is left in the middle, the bytes have theirs.
@@ -117,19 +150,19 @@ impl PartFile {
         let _ = rustix::fs::fallocate(journal, FallocateFlags::KEEP_SIZE, 0, most);
     }
 
-    fn no_space(&self, size: u64) -> Error {
-        let free = rustix::fs::fstatvfs(&self.file).map(|found| found.f_bavail * found.f_frsize);
-        let free = free.map_or_else(|_| "too few".to_owned(), |free| free.to_string());
+    fn no_space(&self, size: u64, space: Option<Space>) -> Error {
+        let free = space.map_or_else(|| "too few".to_owned(), |space| space.free.to_string());
+        let here = match space.map(|space| space.taken).filter(|taken| *taken > 0) {
+            Some(taken) => format!(", of which {taken} are here,"),
+            None => ",".to_owned(),
+        };
         let directory = directory_of(&self.path).display();
-        // an empty file is of no use to a later run
-        self.discard();
-        Error::general(format!("no space in {directory}: the snapshot has {size} bytes, {free} are free"))
+        Error::general(format!("no space in {directory}: the snapshot has {size} bytes{here} {free} are free"))
             .hint("free some, or choose another directory with -O PATH")
     }
 
     fn too_big(&self, size: u64) -> Error {
         let directory = directory_of(&self.path).display();
-        self.discard();
         Error::general(format!("no file in {directory} may have the {size} bytes of the snapshot"))
             .hint("ulimit -f unlimited; or choose a directory on another file system with -O PATH")
     }
@@ -225,7 +258,8 @@ impl LeftOver {
     /// What is left of a download to `target`; `None` when nothing is, or when another run is writing it.
     pub(super) fn of(target: &Path) -> Option<Self> {
         let (part, state) = (with_suffix(target, ".part"), with_suffix(target, ".part.state"));
-        let recorded = state.symlink_metadata().is_ok_and(|state| state.is_file() && state.len() > 0);
+        let recorded = state.symlink_metadata().is_ok_and(|state| state.is_file() && state.len() > 0)
+            && part.symlink_metadata().is_ok_and(|part| part.is_file());
         let file = OpenOptions::new().read(true).custom_flags(NOFOLLOW).open(&part).ok().filter(|_| recorded)?;
         file.try_lock().ok().map(|()| Self { part, state })
     }

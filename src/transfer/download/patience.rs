@@ -16,8 +16,8 @@ const LONGEST_TIMEOUT: Duration = Duration::from_secs(30 * 24 * 3600);
 /// Watches the rate of one request.
 pub(super) struct Watch {
     timeout: Duration,
-    /// Bytes that have to come within `timeout`.
-    least: u64,
+    /// Bytes per second.
+    floor: u64,
     since: Instant,
     bytes: u64,
     last: Instant,
@@ -26,9 +26,7 @@ pub(super) struct Watch {
 impl Watch {
     /// A watch that bears less than `floor` bytes per second for at most `timeout`.
     pub(super) fn new(timeout: Duration, floor: u64, now: Instant) -> Self {
-        let timeout = timeout.min(LONGEST_TIMEOUT);
-        let least = (timeout.as_secs_f64() * floor as f64) as u64;
-        Self { timeout, least, since: now, bytes: 0, last: now }
+        Self { timeout: timeout.min(LONGEST_TIMEOUT), floor, since: now, bytes: 0, last: now }
     }
 
     /// Until when the next bytes have to be there.
@@ -39,6 +37,11 @@ impl Watch {
     /// How long silence and slowness are borne.
     pub(super) fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// The bytes per second that are asked for.
+    pub(super) fn floor(&self) -> u64 {
+        self.floor
     }
 
     /// The next bytes are waited for; the time since the last ones was this side's own.
@@ -54,18 +57,10 @@ impl Watch {
         if now.duration_since(self.since) < self.timeout {
             return false;
         }
-        let too_slow = self.bytes < self.least;
+        let least = (self.timeout.as_secs_f64() * self.floor as f64) as u64;
+        let too_slow = self.bytes < least;
         (self.since, self.bytes) = (now, 0);
-        if too_slow {
-            // the line itself may be slow, and cutting it makes nothing faster
-            self.least /= 2;
-        }
         too_slow
-    }
-
-    /// The next request begins.
-    pub(super) fn start(&mut self, now: Instant) {
-        (self.since, self.last, self.bytes) = (now, now, 0);
     }
 }
 
@@ -114,8 +109,6 @@ mod tests {
         assert!(!watch.too_slow(1, at(15)));
         assert!(watch.too_slow(1, at(20)));
         assert_eq!(watch.deadline(), at(30));
-        watch.start(at(40));
-        assert!(!watch.too_slow(5_000, at(50)), "half of the floor is borne the second time");
     }
 
     #[test]

@@ -40,6 +40,8 @@ enum Fault {
     EndsAfter(u64),
     /// Nothing more comes after so many bytes.
     StallsAfter(u64),
+    /// A chunk of 100 kB comes every 30 ms.
+    Slow,
     /// The server is busy.
     Busy,
     /// One more byte than was asked for.
@@ -76,7 +78,9 @@ impl Memory {
 
     fn answer(&self, range: Range<u64>) -> Result<Body, Failure> {
         let bytes = &self.bytes[range.start as usize..range.end as usize];
-        let (bytes, end): (Vec<u8>, _) = match self.faults.lock().unwrap().pop().flatten() {
+        let fault = self.faults.lock().unwrap().pop().flatten();
+        let (bytes, end): (Vec<u8>, _) = match fault {
+            Some(Fault::Slow) => (bytes.to_vec(), stream::empty().boxed()),
             None => (bytes.to_vec(), stream::empty().boxed()),
             Some(Fault::BreaksAfter(some)) => {
                 let broken = stream::once(async { Err(Error::general("connection reset")) });
@@ -91,7 +95,14 @@ impl Memory {
             Some(Fault::Replaced) => return Err(Failure::Changed(Error::general("replaced"))),
         };
         let chunks: Vec<Result<Bytes>> = bytes.chunks(100_000).map(|chunk| Ok(Bytes::copy_from_slice(chunk))).collect();
-        Ok(stream::iter(chunks).chain(end).boxed())
+        let pause = Duration::from_millis(if fault == Some(Fault::Slow) { 30 } else { 0 });
+        let chunks = stream::iter(chunks).then(move |chunk| async move {
+            if !pause.is_zero() {
+                tokio::time::sleep(pause).await;
+            }
+            chunk
+        });
+        Ok(chunks.chain(end).boxed())
     }
 }
 
@@ -185,6 +196,18 @@ async fn a_stalled_part_alone_is_asked_for_again_from_where_it_stopped() {
     let requests = memory.requests.lock().unwrap().clone();
     assert_eq!(requests.len(), 5, "{requests:?}");
     assert!(requests.contains(&(3 * BLOCK + 500_000..4 * BLOCK)), "{requests:?}");
+}
+
+#[tokio::test]
+async fn what_a_slow_line_cannot_bring_is_asked_of_no_other_part() {
+    let directory = tempfile::tempdir().unwrap();
+    let memory = Memory::new(snapshot(60 * BLOCK), &[Some(Fault::Slow); 400]);
+    let target = Target::File { path: directory.path().join("a"), force: false };
+    // five times what comes
+    let how = How { floor: 16_000_000, ..HOW };
+    fetch(memory.origin(), &target, &how, nobody(), &CancellationToken::new()).await.unwrap();
+    let requests = memory.requests.lock().unwrap().len();
+    assert!((31..50).contains(&requests), "{requests}");
 }
 
 #[tokio::test]
@@ -347,7 +370,7 @@ async fn a_stream_that_ends_politely_too_early_is_not_a_snapshot() {
 async fn two_runs_into_one_target_do_not_meet_and_files_of_others_are_not_used() {
     let directory = tempfile::tempdir().unwrap();
     let path = directory.path().join("a");
-    let held = PartFile::open(&path, Some(Of { size: 1, identity: "x" })).unwrap();
+    let held = PartFile::open(&path, Some(Of { size: 1, identity: "x" }), Some(1)).unwrap();
     let memory = Memory::new(snapshot(BLOCK), &[]);
     let error = get(memory.origin(), &path).await.unwrap_err();
     assert!(error.message().starts_with("another download is writing"), "{error}");

@@ -17,6 +17,11 @@ impl Helpers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push((session.clone(), helper.clone()));
     }
 
+    /// Forgets a helper that was never made.
+    pub(super) fn forget(&self, helper: &Helper) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).retain(|(_, known)| known.name != helper.name);
+    }
+
     /// Ends all of them. Where that fails, they end by themselves.
     pub async fn end(&self, ui: &Ui) {
         let all = std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner));

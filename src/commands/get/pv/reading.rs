@@ -6,21 +6,19 @@ use std::time::Duration;
 use k8s_openapi::api::apps::v1::Deployment;
 use k8s_openapi::api::core::v1::LocalObjectReference;
 use kube::ResourceExt;
-use kube::api::Api;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use super::{Helpers, PvFlags, claim};
 use crate::cli::{KubeFlags, Ui};
-use crate::commands::install::{IMAGE, manifests::OPERATOR};
+use crate::commands::get::operator_wide::{Operator, operator};
+use crate::commands::install::{IMAGE, scope::bound_namespace};
 use crate::error::{Error, ErrorKind, Result};
 use crate::kubernetes::reader::{Identity, Reader};
 use crate::kubernetes::volume::{self, Plan, plan};
 use crate::kubernetes::{Session, forward::Target};
 use crate::source::Listing;
 use crate::source::service::ServiceSource;
-
-const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A helper ends by itself after so long, whoever is connected.
 const DEADLINE: Duration = Duration::from_secs(3600);
@@ -65,7 +63,7 @@ impl Disk {
         let claim = claim::choose(cluster, flags, &session, ui).await?;
         let found = volume::find(&session, &claim).await?;
         found.unread.iter().for_each(|unread| ui.say(format!("pv: not looked at: {unread}")));
-        let Plan { node, because, .. } = plan(&found)?;
+        let Plan { node, because } = plan(&found)?;
         let (image, pull_secrets) = image(&session, flags, ui).await?;
         let deadline = flags.helper_deadline.unwrap_or(DEADLINE);
         let cluster = cluster.to_owned();
@@ -113,7 +111,12 @@ impl Disk {
         let node = reader.node.as_ref().map(|node| format!(" on node {node}")).unwrap_or_default();
         ui.say(format!("pv: claim {}{volume}: starting helper {}{node}: {}", reader.claim, helper.name, self.because));
         self.helpers.add(&self.session, &helper);
-        helper.start(&self.session, &reader).await?;
+        helper.start(&self.session, &reader).await.inspect_err(|error| {
+            // what was refused was never made, and may not be deleted either
+            if error.kind() == ErrorKind::Denied {
+                self.helpers.forget(&helper);
+            }
+        })?;
         let target = helper.running(&self.session, |text| ui.say(format!("pv: {text}"))).await?;
         let source = self.source(target);
         let listing = match first_list(&source).await {
@@ -179,18 +182,40 @@ async fn image(session: &Session, flags: &PvFlags, ui: &Ui) -> Result<(String, V
     if let Some(image) = &flags.helper_image {
         return Ok((image.clone(), Vec::new()));
     }
-    let deployments: Api<Deployment> = Api::namespaced(session.client.clone(), &session.namespace);
-    let found = session.request(TIMEOUT, deployments.get_opt(OPERATOR)).await;
-    let found = found.map_err(|error| error.hint("or name the helper's image with --helper-image"))?;
-    let pod = found.and_then(|deployment| deployment.spec?.template.spec);
-    let image = pod.as_ref().and_then(|pod| pod.containers.first()?.image.clone());
-    match image {
-        Some(image) => Ok((image, pod.and_then(|pod| pod.image_pull_secrets).unwrap_or_default())),
-        None => {
-            ui.say(format!("pv: no operator in namespace {}: helper image {IMAGE}", session.namespace));
-            Ok((IMAGE.to_owned(), Vec::new()))
-        }
-    }
+    let namespace = &session.namespace;
+    let found = operator(session).await;
+    let why = match found.map_err(|error| error.hint("or name the helper's image with --helper-image"))? {
+        Operator::Found(found) if is_trusted(session, &found).await? => match of_operator(&found, namespace) {
+            Some((image, pull_secrets)) => {
+                if let Some(other) = found.namespace().filter(|other| other != namespace) {
+                    ui.say(format!("pv: helper image {image} of the operator in namespace {other}"));
+                }
+                return Ok((image, pull_secrets));
+            }
+            None => "the operator names no image".to_owned(),
+        },
+        Operator::Found(_) => "no ClusterRoleBinding that you may get names the operator".to_owned(),
+        Operator::Absent => format!("no operator in namespace {namespace}, and no cluster-wide one"),
+        Operator::Unknown(why) => format!("the operator is not known ({why})"),
+    };
+    ui.say(format!("pv: {why}: helper image {IMAGE}"));
+    Ok((IMAGE.to_owned(), Vec::new()))
+}
+
+/// Whether an operator is one of this namespace, or of the one that the cluster's binding names: a Deployment elsewhere
+/// may be anybody's, and its image would get the snapshots.
+async fn is_trusted(session: &Session, operator: &Deployment) -> Result<bool> {
+    let namespace = operator.namespace();
+    Ok(namespace.as_ref() == Some(&session.namespace) || bound_namespace(session).await? == namespace)
+}
+
+/// The image of an operator, and what pulls it: Secrets of another namespace are of no use to the helper.
+fn of_operator(operator: &Deployment, namespace: &str) -> Option<(String, Vec<LocalObjectReference>)> {
+    let pod = operator.spec.as_ref()?.template.spec.as_ref()?;
+    let image = pod.containers.first()?.image.clone()?;
+    let is_here = operator.namespace().as_deref() == Some(namespace);
+    let pull_secrets = pod.image_pull_secrets.clone().filter(|_| is_here);
+    Some((image, pull_secrets.unwrap_or_default()))
 }
 
 #[cfg(test)]
@@ -201,6 +226,21 @@ mod tests {
     fn hints_for_a_person_at_the_disk_are_left_out() {
         let error = Error::not_found("claim c: no snapshots").hint("clusters there: a").hint("--dir is where");
         assert_eq!(without_paths(error).hints(), ["clusters there: a", "name another claim with --claim NAME"]);
+    }
+
+    #[test]
+    fn the_operators_image_is_taken_and_its_pull_secrets_only_where_they_are() {
+        let operator = serde_json::json!({"metadata": {"name": "operator", "namespace": "here"}, "spec": {
+            "selector": {}, "template": {"spec": {"imagePullSecrets": [{"name": "pull"}],
+                "containers": [{"name": "operator", "image": "registry.local/own:1"}]}}}});
+        let operator: Deployment = serde_json::from_value(operator).unwrap();
+        let names = |namespace: &str| {
+            let (image, pull_secrets) = of_operator(&operator, namespace).unwrap();
+            (image, pull_secrets.into_iter().map(|secret| secret.name).collect::<Vec<_>>())
+        };
+        assert_eq!(names("here"), ("registry.local/own:1".to_owned(), vec!["pull".to_owned()]));
+        assert_eq!(names("elsewhere"), ("registry.local/own:1".to_owned(), Vec::new()));
+        assert_eq!(of_operator(&Deployment::default(), "here"), None);
     }
 
     #[test]
