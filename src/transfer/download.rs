@@ -10,12 +10,13 @@ mod part;
 mod part_file;
 mod patience;
 mod sequence;
+mod target;
 #[cfg(test)]
 mod tests;
 
 use std::fs::File;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
@@ -36,6 +37,7 @@ use crate::snapshot::Proof;
 use crate::source::origin::{Failure, Opening, Origin, Ranges, Stream};
 
 pub use self::part_file::LeftOver;
+pub use self::target::Target;
 
 /// Is told of every arrival, in bytes; also of what an earlier run had brought.
 pub type Advance = Arc<dyn Fn(u64) + Send + Sync>;
@@ -48,15 +50,6 @@ const MOST_BYTES: u64 = 1 << 40;
 
 /// Parts that may be done and wait for an earlier one.
 const AHEAD: usize = 2;
-
-/// Where the bytes go.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
-    /// A file; one that exists is left alone unless `force`.
-    File { path: PathBuf, force: bool },
-    /// Standard output: the proof comes after the bytes.
-    Stdout,
-}
 
 /// How to fetch.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,50 +83,6 @@ impl How {
         open_timeout: Duration::from_secs(30),
         first_pause: Duration::from_millis(400),
     };
-}
-
-impl Target {
-    /// Refuses a target that must not be written, before anything is transferred.
-    ///
-    /// # Errors
-    /// [`ErrorKind::General`] for a file that exists, and even with `force` for
-    /// anything that is not a regular file: a device, a pipe, a link.
-    pub fn check(&self) -> Result<()> {
-        let Self::File { path, force } = self else { return Ok(()) };
-        match path.symlink_metadata() {
-            Ok(found) if !found.is_file() => Err(Error::general(format!("{} is not a regular file", path.display()))
-                .hint("name another one with -O PATH")),
-            Ok(_) if !force => Err(exists(path)),
-            _ => Ok(()),
-        }
-    }
-}
-
-impl Target {
-    /// What an earlier download, or one that ended just now, has left.
-    pub fn left_over(&self) -> Option<LeftOver> {
-        match self {
-            Self::File { path, .. } => LeftOver::of(path),
-            Self::Stdout => None,
-        }
-    }
-
-    /// Whether what an earlier download has left is of `origin`; `None` when it has left nothing.
-    pub fn earlier(&self, origin: &Origin) -> Option<bool> {
-        self.left_over()?.is_of(of(origin))
-    }
-
-    /// The target in words.
-    pub fn shown(&self) -> String {
-        match self {
-            Self::File { path, .. } => path.display().to_string(),
-            Self::Stdout => "stdout".to_owned(),
-        }
-    }
-}
-
-fn exists(path: &Path) -> Error {
-    Error::general(format!("{} exists", path.display()))
 }
 
 /// Downloads a snapshot, and gives it its name only when its trailer matched.

@@ -225,7 +225,7 @@ impl PartFile {
         let named = if force { part.persist(target) } else { part.persist_noclobber(target) };
         named.map_err(|failed| {
             let error = match failed.error.kind() {
-                io::ErrorKind::AlreadyExists => super::exists(target),
+                io::ErrorKind::AlreadyExists => super::target::exists(target),
                 _ => unwritable(target, &failed.error),
             };
             // dropping the path would remove the bytes, and they are proved
